@@ -1,0 +1,238 @@
+
+/*
+ * ngx_jd.h - what the parts of the module share: lists, the zone, the confirm.
+ *
+ * ngx_jd_module.c owns lists and processes; ngx_jd_zone.c the shared memory; ngx_jd_redis.c, ngx_jd_link.c,
+ * ngx_jd_follow.c, ngx_jd_confirm.c the way to Redis. The HTTP gate uses only the functions in the last part.
+ */
+
+#ifndef _NGX_JD_H_INCLUDED_
+#define _NGX_JD_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "../restrict-cache/core/jd_measure.h"
+#include "../restrict-cache/core/jd_subject.h"
+#include "../restrict-cache/core/jd_digest.h"
+#include "../restrict-cache/core/jd_order.h"
+#include "../restrict-cache/core/jd_redis.h"
+#include "../restrict-cache/core/jd_table.h"
+#include "../restrict-cache/core/jd_policy.h"
+
+
+#define NGX_JD_VERSION      "0.1.0"
+
+#define NGX_JD_ZONE_MAGIC   0x4a445a4f4e453031ull      /* "JDZONE01" */
+#define NGX_JD_ZONE_LAYOUT  1
+
+#define NGX_JD_SLOTS        64                         /* ngx_worker modulo this */
+
+/* what became of a decision, beside its reason */
+#define NGX_JD_PASSED          0
+#define NGX_JD_DENIED          1
+#define NGX_JD_DENIED_DRY_RUN  2
+#define NGX_JD_REJECTED        3                       /* malformed, jd_malformed reject: 400 */
+#define NGX_JD_OUTCOMES        4
+
+
+typedef struct ngx_jd_list_s     ngx_jd_list_t;
+typedef struct ngx_jd_link_s     ngx_jd_link_t;
+typedef struct ngx_jd_follow_s   ngx_jd_follow_t;
+typedef struct ngx_jd_confirm_s  ngx_jd_confirm_t;
+
+
+/* counters of one worker slot; atomic adds, as old and new workers share a slot during a reload */
+typedef struct {
+    uint64_t    decisions[JD_MEASURE_N][JD_REASON_N][NGX_JD_OUTCOMES];
+    uint64_t    undecided;                             /* gated main requests that ended without a decision */
+    uint64_t    confirms;                              /* asked of Redis, joined ones not counted */
+    uint64_t    confirm_errors;
+    uint64_t    confirm_usec;                          /* sum over confirms answered */
+} ngx_jd_counters_t;
+
+
+/* follower state, as status shows it */
+typedef enum {
+    NGX_JD_FOLLOW_NONE = 0,        /* no worker follows yet */
+    NGX_JD_FOLLOW_CONNECTING,
+    NGX_JD_FOLLOW_LOADING,
+    NGX_JD_FOLLOW_TAILING,
+    NGX_JD_FOLLOW_WAITING          /* back-off after `fault` */
+} ngx_jd_follow_state_e;
+
+/* why a link or the follower is not where it should be; names in ngx_jd_fault_names */
+typedef enum {
+    NGX_JD_FAULT_NONE = 0,
+    NGX_JD_FAULT_REFUSED,          /* connect failed */
+    NGX_JD_FAULT_TIMEOUT,          /* connect, command or blocked read */
+    NGX_JD_FAULT_CLOSED,
+    NGX_JD_FAULT_AUTH,             /* NOAUTH, WRONGPASS, NOPERM */
+    NGX_JD_FAULT_LOADING,          /* -LOADING, -MASTERDOWN, -BUSY */
+    NGX_JD_FAULT_EMPTY,            /* no meta: nothing written yet, or flushed */
+    NGX_JD_FAULT_SCHEMA,           /* schema from the future or the past */
+    NGX_JD_FAULT_TYPE,             /* WRONGTYPE, meta not of its form */
+    NGX_JD_FAULT_KEY,              /* list filled under a digest key that we do not have */
+    NGX_JD_FAULT_FORGED,           /* records whose MAC does not verify: not loaded */
+    NGX_JD_FAULT_GAP,              /* change stream has a gap: loading anew */
+    NGX_JD_FAULT_BEHIND,           /* older than what this gateway has seen */
+    NGX_JD_FAULT_FULL,             /* zone too small: what did not fit is not enforced */
+    NGX_JD_FAULT_PROTOCOL,         /* any other reply */
+    NGX_JD_FAULT_N
+} ngx_jd_fault_e;
+
+extern const char *const  ngx_jd_fault_names[NGX_JD_FAULT_N];
+
+
+/*
+ * The zone. Offsets only, all-zero = empty; kept over a reload. Words are written by the writer only, but for counters.
+ *
+ *   +-------------+-----------------+--------------------------+
+ *   | header      | counters[64]    | table lines, 64-aligned  |
+ *   +-------------+-----------------+--------------------------+
+ *
+ * It is allocated from the slab pool of the nginx zone as one block; shpool->data points to it.
+ */
+typedef struct {
+    uint64_t          magic;
+    uint32_t          layout;
+    uint32_t          slots;
+    uint64_t          size;                /* of the whole block */
+    uint64_t          counters_off;
+    uint64_t          lines_off;
+    uint64_t          lines;
+
+    _Atomic uint64_t  writer;              /* pid << 32 | boot-time milliseconds, low 32; 0 = nobody */
+    _Atomic uint64_t  published;           /* the load number that readers may use; 0 = not ready */
+    _Atomic uint64_t  load;                /* number of the newest load begun; mark = load % 15 + 1 */
+    _Atomic uint64_t  era;
+    _Atomic uint64_t  last_id;             /* events up to this n are in the table */
+    _Atomic uint64_t  count;               /* digests in the table */
+    _Atomic uint64_t  not_fitted;          /* digests that did not fit */
+    _Atomic uint64_t  forged;              /* records refused for their MAC since the load began */
+
+    _Atomic uint64_t  relief_mark;         /* highest jd_relief_mark seen by follower or confirm (atomic max) */
+    _Atomic int64_t   verified_at;
+    _Atomic int64_t   office_base;         /* office clock ... */
+    _Atomic int64_t   office_boot;         /* ... at this CLOCK_BOOTTIME second; their difference only grows */
+    _Atomic int64_t   beat;
+
+    char              key_id[JD_KEY_ID_MAX + 1];       /* of the published list */
+    char              key_check[17];
+    _Atomic uint32_t  key_index;           /* 1-based among the key file's keys is not stable: compare by check */
+    _Atomic uint64_t  norm;                /* jd_normalisers_t packed, a byte a scheme */
+
+    _Atomic uint32_t  follow_state;        /* ngx_jd_follow_state_e */
+    _Atomic uint32_t  fault;               /* ngx_jd_fault_e: the newest that still stands */
+    _Atomic uint64_t  loads;               /* finished since the zone was made */
+    _Atomic uint64_t  gaps;
+    _Atomic uint64_t  reconnects;
+    _Atomic int64_t   loaded_at;           /* wall clock of the last finished load */
+    _Atomic uint64_t  load_msec;           /* how long it took */
+} ngx_jd_zone_t;
+
+
+struct ngx_jd_list_s {
+    ngx_str_t          name;
+    ngx_array_t        servers;            /* of ngx_addr_t */
+    ngx_str_t          auth_user;          /* from redis_auth; empty: none */
+    ngx_str_t          auth_password;
+    ssize_t            zone_size;
+    ngx_msec_t         timeout;
+    time_t             max_stale;
+    ngx_shm_zone_t    *shm_zone;           /* ->data is this list */
+    jd_keys_t         *keys;
+
+    u_char            *conf_file;          /* where first named, for forward references */
+    ngx_uint_t         conf_line;
+    unsigned           defined:1;          /* a list block was seen */
+    unsigned           used:1;             /* a gate names it */
+
+    /* of this worker */
+    ngx_jd_zone_t     *zone;
+    jd_table_t         table;
+    ngx_jd_link_t     *confirm_link;
+    ngx_jd_follow_t   *follow;             /* slot 0 only */
+    ngx_log_t         *log;
+};
+
+
+/* ---- for the gates ------------------------------------------------------------------------------------------- */
+
+/*
+ * The list of this name, made as a forward reference when jd {} has not defined it yet (the core module's init_conf
+ * refuses what stays undefined, with the file and line of the reference). NULL on allocation failure.
+ */
+ngx_jd_list_t *ngx_jd_list_ref(ngx_conf_t *cf, ngx_str_t *name);
+
+/* Lists of a cycle, for status: array of ngx_jd_list_t *; NULL when there is no jd block. */
+ngx_array_t *ngx_jd_lists(ngx_cycle_t *cycle);
+
+/*
+ * Normalises and digests one raw identifier under the list's published key and normalisers. Returns NGX_OK with `digest`
+ * and the normal form (JD_SUBJECT_MAX bytes), NGX_DECLINED (empty or not of this scheme), NGX_ERROR (malformed),
+ * NGX_AGAIN (list not ready: no key known). Pure CPU; no I/O, no lock, no allocation, no system call.
+ */
+ngx_int_t ngx_jd_subject(ngx_jd_list_t *list, jd_scheme_t scheme, ngx_str_t *raw, u_char digest[JD_DIGEST_LEN]);
+
+/*
+ * JD_REASON_UNREADY, JD_REASON_STALE, JD_REASON_CLEAR, or JD_REASON_LISTED which here only means "ask Redis".
+ * No I/O, no lock, no allocation, no system call (the boot-time clock is a vDSO read, done only when the table hits).
+ */
+jd_reason_t ngx_jd_lookup(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN], ngx_uint_t measure_bit);
+
+/* Age of the list in seconds by both clocks, or -1 before the first contact. */
+time_t ngx_jd_list_age(ngx_jd_list_t *list);
+
+
+/* What a confirm found. Strings live in the pool given to ngx_jd_confirm(). */
+typedef struct {
+    jd_reason_t   reason;
+    ngx_str_t     order;
+    ngx_str_t     authority;
+    ngx_str_t     basis;
+    ngx_str_t     relevance;
+    ngx_str_t     contest_url;
+    ngx_str_t     contest_phone;
+    ngx_str_t     repair_url;
+    ngx_str_t     repair_phone;
+    time_t        from;
+    time_t        until;
+    time_t        deadline;                /* last day to contest, its 00:00 at +08:00; 0 = none stated */
+    time_t        age;                     /* of the list at that moment */
+    uint64_t      era;
+    uint64_t      last_id;
+} ngx_jd_verdict_t;
+
+typedef void (*ngx_jd_confirm_pt)(void *data);
+
+/*
+ * Asks Redis. Returns NGX_DONE when the verdict is there already (no link: UNCONFIRMED) and the handler will not be called;
+ * NGX_AGAIN when the handler will be called once, within list->timeout of this call, from a timer or a Redis
+ * callback: it must only post an event; NGX_ERROR on allocation failure (treat as UNCONFIRMED).
+ * A pool cleanup on `pool` detaches the waiter if the pool dies first; then the handler is not called.
+ * The timer of the wait is not cancelable. Equal confirms in flight (same digest) are joined.
+ */
+ngx_int_t ngx_jd_confirm(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN], ngx_uint_t measure_bit,
+    ngx_pool_t *pool, ngx_log_t *log, ngx_jd_verdict_t *verdict, ngx_jd_confirm_pt handler, void *data);
+
+
+/* Counts one decision in this worker's slot. */
+void ngx_jd_count(ngx_jd_list_t *list, ngx_uint_t measure_bit, jd_reason_t reason, ngx_uint_t outcome);
+void ngx_jd_count_undecided(ngx_jd_list_t *list);
+
+/* Sums the slots into `out`. */
+void ngx_jd_counters(ngx_jd_list_t *list, ngx_jd_counters_t *out);
+
+
+/* ---- inside the module --------------------------------------------------------------------------------------- */
+
+/* Further declarations of zone, redis, link, follow and confirm stand here, grouped by file. */
+
+
+extern ngx_module_t  ngx_jd_module;
+
+
+#endif /* _NGX_JD_H_INCLUDED_ */

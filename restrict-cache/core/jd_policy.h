@@ -1,0 +1,59 @@
+/*
+ * jd_policy - the one place that chooses between pass and deny. Pure: the gate, rcctl check and the simulator's oracle call it.
+ */
+#ifndef JD_POLICY_H
+#define JD_POLICY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "jd_order.h"
+
+typedef enum {
+    JD_REASON_OFF,            /* no gate here */
+    JD_REASON_EXEMPT,
+    JD_REASON_NO_SUBJECT,
+    JD_REASON_MALFORMED,
+    JD_REASON_UNREADY,        /* no list in the zone yet */
+    JD_REASON_STALE,          /* no verified contact within max_stale */
+    JD_REASON_CLEAR,          /* not in the zone */
+    JD_REASON_UNCONFIRMED,    /* Redis: timeout, error, bad MAC, behind what we have seen */
+    JD_REASON_NOT_LISTED,     /* Redis knows no active order */
+    JD_REASON_OTHER_MEASURE,  /* active orders, none with this measure */
+    JD_REASON_CLOCK,          /* wall clock and office clock disagree */
+    JD_REASON_LIFTED,
+    JD_REASON_OBSERVE,        /* observe-only, or under objection */
+    JD_REASON_LISTED,         /* an order in force for this measure: denied, or denied in dry run */
+    JD_REASON_N
+} jd_reason_t;
+
+/* "off exempt no_subject malformed unready stale clear unconfirmed not_listed other_measure clock lifted observe listed" */
+extern const char *const jd_reason_names[JD_REASON_N];
+
+#define JD_CLOCK_SKEW_SEC     300                 /* wall against office clock */
+#define JD_MAX_STALE_SEC      (72 * 3600)         /* compiled ceiling of max_stale */
+#define JD_TERM_MAX_SEC       (3 * 366 * 86400)   /* compiled ceiling of an order's term from the first `from` of its number */
+
+typedef struct {
+    int64_t  now;             /* wall clock, Unix seconds */
+    int64_t  office_now;      /* office clock: last verified iat + CLOCK_BOOTTIME since */
+    int64_t  verified_at;     /* last contact */
+    int64_t  max_stale;       /* seconds, capped at JD_MAX_STALE_SEC by the policy itself */
+} jd_clocks_t;
+
+/* Age of the list in seconds by the clock that makes it older; never negative. */
+int64_t jd_policy_age(const jd_clocks_t *c);
+/* 1 when nothing may be enforced for age. verified_at <= 0 (never) is stale. */
+int jd_policy_stale(const jd_clocks_t *c);
+
+/*
+ * Decides over a confirmed set: `orders` and `relief` side by side (relief[i].lifted = 0, objection = 0 when the office has none).
+ * An order is in force when both clocks lie in [from, until). Among orders for `measure` the decision is the worst for the subject that is
+ * lawful: LISTED when one is in force, not lifted for this measure, not observe, not under objection; else the first that applies of
+ * CLOCK (clocks differ by more than JD_CLOCK_SKEW_SEC), OBSERVE, LIFTED, NOT_LISTED/OTHER_MEASURE. STALE and CLOCK go before LISTED:
+ * with stale data or disagreeing clocks nothing is LISTED. *which = index of the order that decided (LISTED, OBSERVE, LIFTED), else -1; of
+ * several LISTED the one with the latest until, then the lowest number.
+ */
+jd_reason_t jd_policy_decide(const jd_clocks_t *c, unsigned measure_bit,
+                             const jd_order_t *orders, const jd_relief_t *relief, unsigned n, int *which);
+
+#endif
