@@ -1,0 +1,136 @@
+# ngx_jd_module - build of everything.
+#
+#   make                                  the programs and the module, into build/
+#   make SANITIZER=address,undefined      all of it sanitised (the module then needs NGINX_SRC, see below)
+#   make NGINX_SRC=/path/to/nginx-1.x     the module against that source tree instead of Debian's nginx-dev
+#   make static NGINX_SRC=...             a whole nginx with the module linked in, build/nginx-static
+#   make unit fuzz                        test programs, run by tests/run.sh
+#   make BUILD=dir COVERAGE=1 CC=clang    as one would expect
+
+BUILD     ?= build
+CC        ?= cc
+SANITIZER ?=
+COVERAGE  ?=
+NGINX_SRC ?=
+
+# Each warning is an error. Left out on purpose: -Wconversion (byte arithmetic reads worse with its casts).
+WARN   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+         -Wwrite-strings -Wvla -Wformat=2 -Werror
+OPT    = -O2 -g
+CFLAGS_ALL = -std=gnu11 $(OPT) $(WARN) -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+             -D_GNU_SOURCE -Irestrict-cache $(CFLAGS)
+LDFLAGS_ALL = -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
+
+ifneq ($(SANITIZER),)
+OPT = -O1 -g -fno-omit-frame-pointer
+CFLAGS_ALL  := $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) -fsanitize=$(SANITIZER) -fno-sanitize-recover=all
+LDFLAGS_ALL += -fsanitize=$(SANITIZER)
+endif
+ifneq ($(COVERAGE),)
+OPT = -O0 -g
+CFLAGS_ALL  := $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) --coverage -fprofile-update=atomic
+LDFLAGS_ALL += --coverage
+endif
+
+DAEMON_LIBS = -lhiredis -lcurl -lcrypto -lcjson -linih -lsqlite3
+SIM_LIBS    = -lmicrohttpd -lcrypto -lcjson -lz
+
+CORE_SRC  = $(wildcard restrict-cache/core/*.c)
+RCD_SRC   = $(wildcard restrict-cache/rcd_*.c)
+RCCTL_SRC = $(wildcard restrict-cache/rcctl_*.c)
+SIM_SRC   = $(wildcard terminal-sim/ts_*.c)
+UNIT_SRC  = $(wildcard tests/unit/test_*.c)
+TABLE_SRC = $(wildcard tests/table/*.c)
+FUZZ_SRC  = $(wildcard tests/fuzz/fuzz_*.c)
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+CORE_OBJ  = $(call obj,$(CORE_SRC))
+RCD_OBJ   = $(call obj,$(filter-out restrict-cache/rcd_main.c,$(RCD_SRC)))
+CORE_LIB  = $(BUILD)/libjdcore.a
+RCD_LIB   = $(BUILD)/librcd.a
+
+UNIT      = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+TABLE     = $(patsubst tests/table/%.c,$(BUILD)/%,$(TABLE_SRC))
+FUZZ      = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+
+.PHONY: all programs module static unit drivers fuzz clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: programs module
+
+programs: $(BUILD)/restrict-cached $(BUILD)/rcctl $(BUILD)/terminal-sim
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(CORE_LIB): $(CORE_OBJ)
+	$(AR) rcs $@ $^
+
+$(RCD_LIB): $(RCD_OBJ)
+	$(AR) rcs $@ $^
+
+$(BUILD)/restrict-cached: $(call obj,restrict-cache/rcd_main.c) $(RCD_LIB) $(CORE_LIB)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
+
+$(BUILD)/rcctl: $(call obj,$(RCCTL_SRC)) $(RCD_LIB) $(CORE_LIB)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
+
+$(BUILD)/terminal-sim: $(call obj,$(SIM_SRC)) $(CORE_LIB)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(SIM_LIBS)
+
+# ---- the module ---------------------------------------------------------------------------------
+# Without NGINX_SRC: against a copy of the tree that Debian's nginx-dev ships (headers and configure,
+# no .c), with Debian's own flags, so that the .so loads into Debian's nginx.
+
+module: $(BUILD)/ngx_jd_module.so
+
+MODULE_SRC = config $(CORE_SRC) $(wildcard restrict-cache/core/*.h ngx_jd_module/*.[ch])
+
+$(BUILD)/ngx_jd_module.so: $(MODULE_SRC) conf/build-module.sh
+	CC='$(CC)' SANITIZER='$(SANITIZER)' COVERAGE='$(COVERAGE)' \
+	    sh conf/build-module.sh dynamic '$(BUILD)' '$(NGINX_SRC)'
+
+static: $(BUILD)/nginx-static
+$(BUILD)/nginx-static: $(MODULE_SRC) conf/build-module.sh
+	CC='$(CC)' SANITIZER='$(SANITIZER)' COVERAGE='$(COVERAGE)' \
+	    sh conf/build-module.sh static '$(BUILD)' '$(NGINX_SRC)'
+
+# ---- test programs ------------------------------------------------------------------------------
+
+unit: $(UNIT) $(TABLE) drivers
+drivers: $(BUILD)/core_driver $(patsubst tests/daemon/%.c,$(BUILD)/%,$(wildcard tests/daemon/*_driver.c))
+
+$(BUILD)/unit/test_rcd_%: $(BUILD)/obj/tests/unit/test_rcd_%.o $(RCD_LIB) $(CORE_LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(DAEMON_LIBS)
+
+$(BUILD)/unit/test_%: $(BUILD)/obj/tests/unit/test_%.o $(CORE_LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lcrypto
+
+$(BUILD)/table_%: $(BUILD)/obj/tests/table/table_%.o $(CORE_LIB)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+
+$(BUILD)/core_driver: $(BUILD)/obj/tests/core/core_driver.o $(CORE_LIB)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
+
+$(BUILD)/%_driver: $(BUILD)/obj/tests/daemon/%_driver.o $(RCD_LIB) $(CORE_LIB)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
+
+# libFuzzer: clang only. The fuzzed sources are compiled in, with coverage feedback.
+fuzz: $(FUZZ)
+FUZZ_FLAGS = -std=gnu11 -g -O1 -D_GNU_SOURCE -Irestrict-cache -fsanitize=fuzzer,address,undefined \
+             -fno-sanitize-recover=all
+FUZZ_RCD_SRC = $(filter-out restrict-cache/rcd_main.c,$(RCD_SRC))
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(CORE_SRC) $(RCD_SRC) $(wildcard restrict-cache/*.h restrict-cache/core/*.h)
+	@mkdir -p $(@D)
+	clang $(FUZZ_FLAGS) -o $@ $< $(CORE_SRC) \
+	    $(if $(shell grep -l '"rcd_' $<),$(FUZZ_RCD_SRC) $(DAEMON_LIBS))
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
