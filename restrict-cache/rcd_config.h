@@ -1,0 +1,67 @@
+/*
+ * rcd_config - the configuration file of restrict-cached, which rcctl reads too: INI, one list per file.
+ */
+#ifndef RCD_CONFIG_H
+#define RCD_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "core/jd_digest.h"
+#include "core/jd_redis.h"
+#include "rcd_log.h"
+#include "rcd_order.h"
+
+#define RCD_CONFIG_DEFAULT   "/etc/jd/restrict-cached.conf"
+#define RCD_CONFIG_FILE_MAX  (256 * 1024)
+
+typedef struct {
+    char *base;                    /* "https://host[:port]/path", no '/' at the end */
+    char *iss;
+    char *aud;
+    char *jwks_file;
+    char *ca_file;
+    char *token_file;              /* this, */
+    char *client_cert;             /* or these two */
+    char *client_key;
+    char *token;                   /* content of token_file, trimmed; NULL without, and for RCD_CONFIG_COMMAND */
+} rcd_config_office_t;
+
+typedef struct {
+    char                list[JD_LIST_NAME_MAX + 1];
+    char               *state_dir;
+    char               *key_file;
+    jd_keys_t           keys;      /* keys.key[0] is the current one */
+    rcd_rules_t         rules;     /* measures, normalisers; rules.key = &keys.key[0] */
+    rcd_config_office_t office;
+    struct rcd_jwks_s  *jwks;      /* content of office.jwks_file (rcd_jws.h); NULL for RCD_CONFIG_COMMAND */
+    struct {
+        char    *address;          /* "127.0.0.1:6379" or "unix:/path" */
+        char    *auth_file;        /* NULL: none */
+        uint32_t expected;
+    } redis;
+    struct {
+        char           *file;      /* NULL: stderr */
+        rcd_log_level_t level;
+    } log;
+} rcd_config_t;
+
+typedef enum {
+    RCD_CONFIG_DAEMON,             /* the whole file, and every file it names is read and checked */
+    RCD_CONFIG_COMMAND             /* rcctl: the whole file, but of the files it names only the digest key is read */
+} rcd_config_use_t;
+
+/*
+ * Reads and checks `file`. Returns a configuration to be given to rcd_config_destroy, or NULL with `err` = "FILE:LINE: what is wrong; the mend"
+ * (one line, the first fault of the file; FILE alone when no line is at fault). Secret files (digest key, token, client key) are refused
+ * when others may read them (mode & 0007). Blocks on file reads only.
+ */
+rcd_config_t *rcd_config_load(const char *file, rcd_config_use_t use, char *err, size_t err_size);
+void rcd_config_destroy(rcd_config_t *c);           /* wipes the secrets; NULL is allowed */
+
+/*
+ * Reads a whole file of at most `max` bytes into malloc'ed, NUL-terminated memory; *len excludes the NUL. `secret` refuses a file that others
+ * may read. NULL with a one-line reason that names the file.
+ */
+char *rcd_file_read(const char *path, size_t max, int secret, size_t *len, char *err, size_t err_size);
+
+#endif
