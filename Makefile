@@ -89,14 +89,14 @@ module: $(BUILD)/ngx_jd_module.so
 
 MODULE_SRC = config $(CORE_SRC) $(wildcard restrict-cache/core/*.h ngx_jd_module/*.[ch])
 
-$(BUILD)/ngx_jd_module.so: $(MODULE_SRC) conf/build-module.sh
+$(BUILD)/ngx_jd_module.so: $(MODULE_SRC) ngx_jd_module/build.sh
 	CC='$(CC)' SANITIZER='$(SANITIZER)' COVERAGE='$(COVERAGE)' \
-	    sh conf/build-module.sh dynamic '$(BUILD)' '$(NGINX_SRC)'
+	    sh ngx_jd_module/build.sh dynamic '$(BUILD)' '$(NGINX_SRC)'
 
 static: $(BUILD)/nginx-static
-$(BUILD)/nginx-static: $(MODULE_SRC) conf/build-module.sh
+$(BUILD)/nginx-static: $(MODULE_SRC) ngx_jd_module/build.sh
 	CC='$(CC)' SANITIZER='$(SANITIZER)' COVERAGE='$(COVERAGE)' \
-	    sh conf/build-module.sh static '$(BUILD)' '$(NGINX_SRC)'
+	    sh ngx_jd_module/build.sh static '$(BUILD)' '$(NGINX_SRC)'
 
 # ---- test programs ------------------------------------------------------------------------------
 
