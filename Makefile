@@ -5,7 +5,7 @@
 #   make NGINX_SRC=/path/to/nginx-1.x     the module against that source tree instead of Debian's nginx-dev
 #   make static NGINX_SRC=...             a whole nginx with the module linked in, build/nginx-static
 #   make unit fuzz                        test programs, run by tests/run.sh
-#   make BUILD=dir COVERAGE=1 CC=clang    as one would expect
+#   make BUILD=dir CC=clang COVERAGE=1    as one would expect; SANITIZER and COVERAGE go together
 
 BUILD     ?= build
 CC        ?= cc
@@ -16,21 +16,22 @@ NGINX_SRC ?=
 # Each warning is an error. Left out on purpose: -Wconversion (byte arithmetic reads worse with its casts).
 WARN   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
          -Wwrite-strings -Wvla -Wformat=2 -Werror
-OPT    = -O2 -g
-CFLAGS_ALL = -std=gnu11 $(OPT) $(WARN) -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
-             -D_GNU_SOURCE -Irestrict-cache $(CFLAGS)
-LDFLAGS_ALL = -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
+OPT    = -O2 -g -D_FORTIFY_SOURCE=2
+EXTRA  =
 
 ifneq ($(SANITIZER),)
-OPT = -O1 -g -fno-omit-frame-pointer
-CFLAGS_ALL  := $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) -fsanitize=$(SANITIZER) -fno-sanitize-recover=all
-LDFLAGS_ALL += -fsanitize=$(SANITIZER)
+OPT    = -O1 -g -fno-omit-frame-pointer
+EXTRA += -fsanitize=$(SANITIZER)
+RECOVER = -fno-sanitize-recover=all
 endif
 ifneq ($(COVERAGE),)
-OPT = -O0 -g
-CFLAGS_ALL  := $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) --coverage -fprofile-update=atomic
-LDFLAGS_ALL += --coverage
+OPT    = -O1 -g -fno-omit-frame-pointer
+EXTRA += --coverage -fprofile-update=atomic
 endif
+
+CFLAGS_ALL  = -std=gnu11 $(OPT) $(WARN) $(EXTRA) $(RECOVER) -fPIC -fstack-protector-strong \
+              -D_GNU_SOURCE -Irestrict-cache $(CFLAGS)
+LDFLAGS_ALL = -Wl,-z,relro -Wl,-z,now $(EXTRA) $(LDFLAGS)
 
 DAEMON_LIBS = -lhiredis -lcurl -lcrypto -lcjson -linih -lsqlite3
 SIM_LIBS    = -lmicrohttpd -lcrypto -lcjson -lz

@@ -24,8 +24,8 @@ if [ -n "$SANITIZER" ]; then
     ld_opt="-fsanitize=$SANITIZER"
 fi
 if [ -n "$COVERAGE" ]; then
-    cc_opt="-O0 -g --coverage -fprofile-update=atomic"
-    ld_opt="--coverage"
+    cc_opt="$cc_opt --coverage -fprofile-update=atomic"
+    ld_opt="$ld_opt --coverage"
 fi
 
 # The tree is copied: configure writes into it, and two builds must not meet.
