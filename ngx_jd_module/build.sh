@@ -11,10 +11,12 @@ kind=$1 build=$2 src=${3:-}
 top=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p "$build"
 build=$(cd "$build" && pwd)
-obj=$build/nginx-$kind
+obj=$build/nginx-$kind-src
+log=$build/nginx-$kind.log
 : "${CC:=cc}" "${SANITIZER:=}" "${COVERAGE:=}"
 
 die() { echo "ngx_jd_module/build.sh: $*" >&2; exit 1; }
+run() { "$@" >>"$log" 2>&1 || { tail -n 40 "$log" >&2; die "failed: $* (whole log: $log)"; }; }
 
 cc_opt="-O2 -g" ld_opt=""
 if [ -n "$SANITIZER" ]; then
@@ -28,51 +30,52 @@ if [ -n "$COVERAGE" ]; then
     ld_opt="$ld_opt --coverage"
 fi
 
-# The tree is copied: configure writes into it, and two builds must not meet.
-copy() {
-    rm -rf "$obj"
-    mkdir -p "$obj"
-    cp -R "$1/." "$obj/"
-}
-
-log=$build/nginx-$kind.log
-run() { "$@" >>"$log" 2>&1 || { tail -n 40 "$log" >&2; die "failed: $* (whole log: $log)"; }; }
-: >"$log"
-
-if [ -z "$src" ]; then
-    [ "$kind" = dynamic ] || die "a static build needs NGINX_SRC=/path/to/nginx source"
-    [ -z "$SANITIZER" ] || die "a sanitised module needs an nginx built alike: give NGINX_SRC=/path/to/nginx source"
-    dev=/usr/share/nginx/src
-    [ -f "$dev/configure" ] || die "nginx's headers are missing: install nginx-dev, or give NGINX_SRC=/path/to/nginx source"
-    copy "$dev"
-    # conf_flags is a bash array of Debian's own options; only those that shape the binary interface matter
-    NGX_CONF_FLAGS=$(sed -n 's/^NGX_CONF_FLAGS=( *\(.*\) *)$/\1/p' "$dev/conf_flags")
-    cd "$obj"
-    # shellcheck disable=SC2086
-    run ./configure $NGX_CONF_FLAGS --builddir=objs --with-cc="$CC" --with-cc-opt="$cc_opt" \
-        --with-ld-opt="$ld_opt" --add-dynamic-module="$top"
-    run make -f objs/Makefile objs/ngx_jd_module.so
-    cp objs/ngx_jd_module.so "$build/ngx_jd_module.so"
-    exit 0
-fi
-
-if [ -f "$src/auto/configure" ]; then configure=auto/configure; else configure=./configure; fi
-[ -f "$src/$configure" ] || die "$src is not an nginx source tree (no configure)"
-copy "$src"
-cd "$obj"
-flags="--prefix=$build/prefix --with-compat --with-debug --with-pcre-jit --with-threads
-    --with-http_ssl_module --with-http_v2_module --with-http_realip_module
-    --with-http_auth_request_module --with-http_stub_status_module --with-stream"
 case $kind in
 dynamic) add=--add-dynamic-module=$top ;;
 static)  add=--add-module=$top ;;
 *)       die "unknown kind '$kind': dynamic or static" ;;
 esac
+
+if [ -z "$src" ]; then
+    [ "$kind" = dynamic ] || die "a static build needs NGINX_SRC=/path/to/nginx source"
+    [ -z "$SANITIZER" ] || die "a sanitised module needs an nginx built alike: give NGINX_SRC=/path/to/nginx source"
+    src=/usr/share/nginx/src
+    [ -f "$src/configure" ] || die "nginx's headers are missing: install nginx-dev, or give NGINX_SRC=/path/to/nginx source"
+    # conf_flags is a bash array of Debian's own options, which the binary interface depends on
+    flags=$(sed -n 's/^NGX_CONF_FLAGS=( *\(.*\) *)$/\1/p' "$src/conf_flags")
+    target=objs/ngx_jd_module.so
+else
+    flags="--prefix=$build/prefix --with-compat --with-debug --with-pcre-jit --with-threads
+        --with-http_ssl_module --with-http_v2_module --with-http_realip_module
+        --with-http_auth_request_module --with-http_stub_status_module --with-stream"
+    target=
+fi
+if [ -f "$src/auto/configure" ]; then configure=auto/configure; else configure=./configure; fi
+[ -f "$src/$configure" ] || die "$src is not an nginx source tree (no configure)"
+
+# configure writes into its tree, so it works on a copy; both are done again only when one of these changed
+stamp=$(echo "$src $flags $CC $cc_opt $ld_opt"; cat "$top/config"
+        ls "$top"/ngx_jd_module/*.[ch] "$top"/restrict-cache/core/*.[ch])
+: >"$log"
+if [ ! -f "$obj/stamp" ] || [ "$stamp" != "$(cat "$obj/stamp")" ]; then
+    rm -rf "$obj"
+    mkdir -p "$obj"
+    cp -R "$src/." "$obj/"
+    cd "$obj"
+    # shellcheck disable=SC2086
+    run $configure $flags --builddir=objs --with-cc="$CC" --with-cc-opt="$cc_opt" --with-ld-opt="$ld_opt" "$add"
+    echo "$stamp" >stamp
+fi
+
+cd "$obj"
 # shellcheck disable=SC2086
-run $configure $flags --builddir=objs --with-cc="$CC" --with-cc-opt="$cc_opt" \
-    --with-ld-opt="$ld_opt" "$add"
-run make -j"$(nproc)" -f objs/Makefile
+run make -j"$(nproc)" -f objs/Makefile $target
 case $kind in
-dynamic) cp objs/nginx "$build/nginx"; cp objs/ngx_jd_module.so "$build/ngx_jd_module.so" ;;
-static)  cp objs/nginx "$build/nginx-static" ;;
+dynamic)
+    cp objs/ngx_jd_module.so "$build/"
+    [ -n "$target" ] || cp objs/nginx "$build/nginx"
+    ;;
+static)
+    cp objs/nginx "$build/nginx-static"
+    ;;
 esac
