@@ -82,6 +82,15 @@ int jd_normalisers_parse(jd_normalisers_t *n, const char *text, size_t len)
     return 0;
 }
 
+/* Like stpcpy, which is not C11. */
+static char *append(char *p, const char *text)
+{
+    size_t len = strlen(text);
+
+    memcpy(p, text, len);
+    return p + len;
+}
+
 size_t jd_normalisers_print(const jd_normalisers_t *n, char *out)
 {
     char *p = out;
@@ -95,11 +104,11 @@ size_t jd_normalisers_print(const jd_normalisers_t *n, char *out)
         if (p > out) {
             *p++ = ' ';
         }
-        p = stpcpy(p, jd_scheme_names[s]);
+        p = append(p, jd_scheme_names[s]);
         for (size_t i = 0; i < WORDS_N; i++) {
             if (n->flags[s] & words[i].flag) {
                 *p++ = mark;
-                p = stpcpy(p, words[i].name);
+                p = append(p, words[i].name);
                 mark = ',';
             }
         }
@@ -108,7 +117,7 @@ size_t jd_normalisers_print(const jd_normalisers_t *n, char *out)
     return (size_t) (p - out);
 }
 
-/* Bytes of surrounding white space at the start of s: ASCII, U+00A0, U+3000, U+FEFF; 0 when there is none. */
+/* Bytes of white space (ASCII, U+00A0, U+3000, U+FEFF) at the start of s, or 0. */
 static size_t white_prefix(const uint8_t *s, size_t len)
 {
     if (len >= 1 && (s[0] == ' ' || (s[0] >= '\t' && s[0] <= '\r'))) {
@@ -193,7 +202,7 @@ static int date_ok(const uint8_t *s)
     unsigned leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
     return year >= 1800 && year <= 2199 && month >= 1 && month <= 12 && day >= 1
-           && day <= days[month] + (month == 2 && leap);
+           && day <= days[month] + (month == 2 ? leap : 0);
 }
 
 /* GB 11643-1999: ISO 7064 MOD 11-2. */
