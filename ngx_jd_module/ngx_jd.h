@@ -28,6 +28,8 @@
 #define NGX_JD_ZONE_MAGIC   0x4a445a4f4e453031ull      /* "JDZONE01" */
 #define NGX_JD_ZONE_LAYOUT  1
 
+#define NGX_JD_ZONE_MIN     (1024 * 1024)              /* room for about 50,000 digests */
+
 #define NGX_JD_SLOTS        64                         /* ngx_worker modulo this */
 
 /* what became of a decision, beside its reason */
@@ -115,13 +117,12 @@ typedef struct {
 
     _Atomic uint64_t  relief_mark;         /* highest jd_relief_mark seen by follower or confirm (atomic max) */
     _Atomic int64_t   verified_at;
-    _Atomic int64_t   office_base;         /* office clock ... */
-    _Atomic int64_t   office_boot;         /* ... at this CLOCK_BOOTTIME second; their difference only grows */
+    _Atomic int64_t   office_offset;       /* office clock - CLOCK_BOOTTIME, seconds; one word, so that no reader
+                                              meets half of an update; only grows; 0 = no contact yet */
     _Atomic int64_t   beat;
 
-    char              key_id[JD_KEY_ID_MAX + 1];       /* of the published list */
+    char              key_id[JD_KEY_ID_MAX + 1];       /* of the published list; change only while published is 0 */
     char              key_check[17];
-    _Atomic uint32_t  key_index;           /* 1-based among the key file's keys is not stable: compare by check */
     _Atomic uint64_t  norm;                /* jd_normalisers_t packed, a byte a scheme */
 
     _Atomic uint32_t  follow_state;        /* ngx_jd_follow_state_e */
@@ -151,8 +152,15 @@ struct ngx_jd_list_s {
     unsigned           used:1;             /* a gate names it */
 
     /* of this worker */
-    ngx_jd_zone_t     *zone;
+    ngx_jd_zone_t     *zone;               /* NULL before ngx_jd_zone_attach() */
     jd_table_t         table;
+    ngx_jd_counters_t *counters;           /* this worker's slot */
+    uint64_t           key_published;      /* what key and norm were read for; another load is another key, perhaps */
+    const jd_key_t    *key;                /* NULL: the list is filled under a key that we do not have */
+    jd_normalisers_t   norm;
+    uint64_t           writer;             /* our claim; 0 = none */
+    uint64_t           sweep_pos;
+    ngx_msec_t         load_start;
     ngx_jd_link_t     *confirm_link;
     ngx_jd_follow_t   *follow;             /* slot 0 only */
     ngx_log_t         *log;
@@ -229,7 +237,76 @@ void ngx_jd_counters(ngx_jd_list_t *list, ngx_jd_counters_t *out);
 
 /* ---- inside the module --------------------------------------------------------------------------------------- */
 
-/* Further declarations of zone, redis, link, follow and confirm stand here, grouped by file. */
+/* Further declarations of redis, link, follow and confirm stand here, grouped by file. */
+
+
+/* zone: configuration and processes */
+
+/*
+ * Adds the shared memory zone of a list that is read whole (name, keys, zone_size): checks the size (an error that names the list and
+ * the minimum), builds the zone's name from list name, layout and the first key's id and check value, and sets list->shm_zone and
+ * its init. NGX_OK or NGX_ERROR, logged.
+ */
+ngx_int_t ngx_jd_zone_add(ngx_conf_t *cf, ngx_jd_list_t *list);
+
+/* In init_process of a worker: fills zone, table and counters of the list. */
+void ngx_jd_zone_attach(ngx_jd_list_t *list);
+
+/* Adds to one counter of list->counters. */
+#define ngx_jd_counter_add(counter, n)                                                                               \
+    (void) ngx_atomic_fetch_add((ngx_atomic_t *) (counter), n)
+
+
+/* zone: the one writer. A claim is made at once and always succeeds; whoever had it finds out at its next slice. */
+
+void ngx_jd_zone_writer_claim(ngx_jd_list_t *list);
+ngx_uint_t ngx_jd_zone_writer_is_mine(ngx_jd_list_t *list);
+void ngx_jd_zone_writer_give_up(ngx_jd_list_t *list);
+
+/*
+ * All functions down to ngx_jd_zone_sweep() write: call them only between a slice_begin that returned NGX_OK and its slice_end, with no
+ * return to the event loop in between. slice_begin: NGX_OK; NGX_AGAIN, another process is in a slice: try
+ * again at the next turn; NGX_DECLINED, another process has claimed the zone: stop following. Never waits.
+ */
+ngx_int_t ngx_jd_zone_slice_begin(ngx_jd_list_t *list);
+void ngx_jd_zone_slice_end(ngx_jd_list_t *list);
+
+/*
+ * 1 when a new writer may go on from (zone->era, zone->last_id): something is published and no load was left half way. It must
+ * then sweep too (a writer may have died in its sweep); claiming starts that sweep at the first line.
+ */
+ngx_uint_t ngx_jd_zone_resumable(ngx_jd_list_t *list);
+
+/* Begins a load: what is put from now on carries a new mark; what is published stays in use. */
+void ngx_jd_zone_load_begin(ngx_jd_list_t *list);
+
+/* measures must not be 0. NGX_OK, or NGX_DECLINED: does not fit (counted; logged once a load), not enforced. */
+ngx_int_t ngx_jd_zone_put(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN], uint16_t measures);
+void ngx_jd_zone_remove(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN]);
+
+/* Tail: the changes up to n are in the table. */
+void ngx_jd_zone_applied(ngx_jd_list_t *list, uint64_t n);
+
+/*
+ * Ends the load: readers go over to key, normalisers and data of `m`, in which last_id and count are those of the table as it
+ * stands now (the tail read, the number of digests compared). Then sweep.
+ */
+void ngx_jd_zone_publish(ngx_jd_list_t *list, const jd_meta_t *m);
+
+/* Removes what older loads left, at most `lines` lines of the table. NGX_OK: done; NGX_AGAIN: more to do. */
+ngx_int_t ngx_jd_zone_sweep(ngx_jd_list_t *list, ngx_uint_t lines);
+
+
+/* zone: freshness, from any process, lock-free */
+
+/*
+ * Takes verified_at, office clock, beat and relief mark of a meta just read; each only grows. NGX_OK, or NGX_DECLINED when the meta is
+ * behind what this gateway has seen, an older replica or a restored backup: nothing is taken, nothing in it may deny.
+ */
+ngx_int_t ngx_jd_zone_fresh(ngx_jd_list_t *list, const jd_meta_t *m);
+
+/* The clocks for jd_policy_*, read now: wall clock, office clock (0 before the first contact), last contact. */
+void ngx_jd_zone_clocks(ngx_jd_list_t *list, jd_clocks_t *clocks);
 
 
 extern ngx_module_t  ngx_jd_module;
