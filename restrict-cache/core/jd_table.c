@@ -1,13 +1,13 @@
 /*
  * jd_table.c - find, put, remove and sweep of the zone's fingerprint table. The layout is drawn in jd_table.h.
  *
- * Memory order. There is one writer, so it reads its own words relaxed and needs no read-modify-write.
- * Its stores are releases where a later store must not become visible, or be made at all by a process
- * killed in between, before them. A reader needs two things only:
+ * Memory order. There is one writer, so it reads its own words relaxed and needs no read-modify-write;
+ * every store of it is a release: nothing that it stored before may become visible after it, or not be
+ * made at all by a process killed in between. A reader needs two things:
  *
- *   - the acquire of its home head, first: who sees moves = m sees every copy made before the m-th move;
+ *   - the home head by acquire, first: who sees the m-th move there sees the copy that it made;
  *   - an acquire fence between the path and the second look at the home head: who saw a place cleared, or
- *     a line counted down, by a move sees that move's moves + 1, for the writer has a release fence between.
+ *     a line counted down, by a move also sees that move in the head.
  *
  * Everything on the path itself is read relaxed: coherence alone keeps an overflow that a put has raised
  * from reading 0 while the entry lies beyond, and a hit carries nothing that would have to be seen after it.
@@ -164,9 +164,19 @@ jd_table_find_t jd_table_find(const jd_table_t *t, const uint8_t digest[JD_DIGES
     return JD_TABLE_ASK;
 }
 
+static void write_slot(jd_table_t *t, place_t at, uint64_t slot)
+{
+    atomic_store_explicit(&t->line[at.line].slot[at.slot], slot, memory_order_release);
+}
+
+static void write_head(jd_table_t *t, uint64_t line, uint64_t head)
+{
+    atomic_store_explicit(&t->line[line].head, head, memory_order_release);
+}
+
 /*
- * Release: before the slot that this counts for, even when we are killed in between. A full count stays
- * full until a sweep: too high is harmless, one that wrapped would not be.
+ * Counts an entry in the lines that it passes, before it is stored. A full count stays full until a
+ * sweep: too high is harmless, one that wrapped would not be.
  */
 static void count_up(jd_table_t *t, uint64_t home, unsigned dist)
 {
@@ -175,29 +185,22 @@ static void count_up(jd_table_t *t, uint64_t home, unsigned dist)
         uint64_t head = read_head(t, line);
 
         if ((head & OVERFLOW_MASK) != OVERFLOW_MASK) {
-            atomic_store_explicit(&t->line[line].head, head + 1, memory_order_release);
+            write_head(t, line, head + 1);
         }
     }
 }
 
-/* Release: after the slot that is not counted any more was cleared. */
+/* The reverse, after its slot was cleared. */
 static void count_down(jd_table_t *t, uint64_t home, unsigned dist)
 {
     for (unsigned d = 0; d < dist; d++) {
         uint64_t line = ahead(t, home, d);
         uint64_t head = read_head(t, line);
-        uint64_t overflow = head & OVERFLOW_MASK;
 
-        if (overflow != 0 && overflow != OVERFLOW_MASK) {
-            atomic_store_explicit(&t->line[line].head, head - 1, memory_order_release);
+        if ((head & OVERFLOW_MASK) != 0 && (head & OVERFLOW_MASK) != OVERFLOW_MASK) {
+            write_head(t, line, head - 1);
         }
     }
-}
-
-/* Release: what was stored before (counts, a copy) is there first. */
-static void write_slot(jd_table_t *t, place_t at, uint64_t slot)
-{
-    atomic_store_explicit(&t->line[at.line].slot[at.slot], slot, memory_order_release);
 }
 
 /* Writer's walk: the first entry of the digest, whatever its measures. */
@@ -261,19 +264,19 @@ jd_table_put_t jd_table_put(jd_table_t *t, const uint8_t digest[JD_DIGEST_LEN], 
     return rc;
 }
 
-/* An entry stored after `hole.line` whose path passes it: the nearest one. */
-static int find_displaced(const jd_table_t *t, place_t hole, place_t *from)
+/* The nearest entry after line `line` whose path passes it: how many lines after, or 0 when there is none. */
+static unsigned find_displaced(const jd_table_t *t, uint64_t line, place_t *from)
 {
     for (unsigned d = 1; d < JD_TABLE_PATH; d++) {
-        if ((read_head(t, ahead(t, hole.line, d - 1)) & OVERFLOW_MASK) == 0) {
+        if ((read_head(t, ahead(t, line, d - 1)) & OVERFLOW_MASK) == 0) {
             return 0;
         }
 
         for (unsigned i = 0; i < JD_TABLE_SLOTS; i++) {
-            *from = (place_t) { ahead(t, hole.line, d), i };
+            *from = (place_t) { ahead(t, line, d), i };
 
             if (dist_of(read_slot(t, *from)) >= d) {
-                return 1;
+                return d;
             }
         }
     }
@@ -282,32 +285,24 @@ static int find_displaced(const jd_table_t *t, place_t hole, place_t *from)
 }
 
 /*
- * Copies displaced entries into a hole nearer their home, one after another, until no entry passes the
- * last hole. Steps 4 to 7 of the drawing.
+ * Copies a displaced entry into the hole, which leaves a hole farther on, until no entry passes the last
+ * one. Steps 4 to 7 of the drawing; their order is what readers and a kill depend on.
  */
 static void pull_back(jd_table_t *t, place_t hole)
 {
-    place_t from;
+    place_t  from;
+    unsigned nearer;
 
-    while (find_displaced(t, hole, &from)) {
+    while ((nearer = find_displaced(t, hole.line, &from)) != 0) {
         uint64_t slot = read_slot(t, from);
-        unsigned old_dist = dist_of(slot);
-        uint64_t home = behind(t, from.line, old_dist);
-        unsigned new_dist = (unsigned) (behind(t, hole.line, 0) >= home ? hole.line - home
-                                                                       : hole.line + t->lines - home);
-        uint64_t copy = (slot & ~((uint64_t) DIST_MASK << DIST_SHIFT)) | (uint64_t) new_dist << DIST_SHIFT;
+        unsigned dist = dist_of(slot);
+        uint64_t home = behind(t, from.line, dist);
 
-        count_up(t, home, new_dist);
-        write_slot(t, hole, copy);
-
-        /* Release: a reader that begins after this move finds the copy. */
-        atomic_store_explicit(&t->line[home].head, read_head(t, home) + MOVE_ONE, memory_order_release);
-
-        /* A reader that misses what is taken away below also sees the move above. */
-        atomic_thread_fence(memory_order_release);
-
+        count_up(t, home, dist - nearer);
+        write_slot(t, hole, slot - ((uint64_t) nearer << DIST_SHIFT));
+        write_head(t, home, read_head(t, home) + MOVE_ONE);
         write_slot(t, from, 0);
-        count_down(t, home, old_dist);
+        count_down(t, home, dist);
 
         hole = from;
     }
@@ -371,8 +366,7 @@ uint64_t jd_table_sweep(jd_table_t *t, uint64_t *pos, uint64_t n, unsigned keep)
         head = read_head(t, *pos);
 
         if ((head & OVERFLOW_MASK) != 0) {
-            head = (head & ~(uint64_t) OVERFLOW_MASK) | true_overflow(t, *pos);
-            atomic_store_explicit(&t->line[*pos].head, head, memory_order_release);
+            write_head(t, *pos, (head & ~(uint64_t) OVERFLOW_MASK) | true_overflow(t, *pos));
         }
     }
 
