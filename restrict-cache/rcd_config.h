@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "core/jd_digest.h"
+#include "core/jd_measure.h"
 #include "core/jd_redis.h"
 #include "rcd_log.h"
 #include "rcd_order.h"
