@@ -320,7 +320,7 @@ class RedisList:
             'measures': ' '.join(MEASURES), 'writer': 'jdschema', 'journal': '0' * 32})
         pipe.execute()
         if old and old != era:
-            stale = list(self.redis.scan_iter(self.name(f'{old}:*').replace('[', r'\['), count=1000))
+            stale = list(self.redis.scan_iter(self.name(f'{old}:*'), count=1000))
             if stale:
                 self.redis.unlink(*stale)
         return era
