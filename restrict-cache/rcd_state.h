@@ -88,6 +88,9 @@ typedef struct rcd_snapshot_s rcd_snapshot_t;
 rcd_snapshot_t *rcd_snapshot_begin(rcd_state_t *s, const rcd_rules_t *rules, const char *path, uint32_t epoch, uint64_t seq, uint64_t relief_seq,
                                    int64_t iat, int observe_only, char *err, size_t err_size);
 int  rcd_snapshot_step(rcd_snapshot_t *sn, uint64_t *done, uint64_t *total, char *err, size_t err_size);
+/* Records of a finished snapshot: written new or changed, put in quarantine, found as they were. */
+typedef struct { uint64_t applied, quarantined, unchanged; } rcd_snapshot_counts_t;
+void rcd_snapshot_counts(const rcd_snapshot_t *sn, rcd_snapshot_counts_t *out);
 void rcd_snapshot_end(rcd_snapshot_t *sn);
 
 /* Quarantine to be reported to the office: the oldest unreported entry, 1 if there is one; then _reported marks it. */
