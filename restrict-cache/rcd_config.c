@@ -16,6 +16,7 @@
 #include "core/jd_policy.h"
 #include "rcd_config.h"
 #include "rcd_config_files.h"
+#include "rcd_file.h"
 #include "rcd_jws.h"
 
 #define DAY_SEC      86400

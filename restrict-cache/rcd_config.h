@@ -7,7 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "core/jd_digest.h"
-#include "core/jd_measure.h"
 #include "core/jd_redis.h"
 #include "rcd_log.h"
 #include "rcd_order.h"
@@ -58,11 +57,5 @@ typedef enum {
  */
 rcd_config_t *rcd_config_load(const char *file, rcd_config_use_t use, char *err, size_t err_size);
 void rcd_config_destroy(rcd_config_t *c);           /* wipes the secrets; NULL is allowed */
-
-/*
- * Reads a whole file of at most `max` bytes into malloc'ed, NUL-terminated memory; *len excludes the NUL. `secret` refuses a file that others
- * may read. NULL with a one-line reason that names the file.
- */
-char *rcd_file_read(const char *path, size_t max, int secret, size_t *len, char *err, size_t err_size);
 
 #endif

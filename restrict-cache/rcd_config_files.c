@@ -1,65 +1,19 @@
 /*
  * rcd_config_files - reads and checks the files that the configuration names: keys, token, certificates.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <openssl/crypto.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include "rcd_config_files.h"
+#include "rcd_file.h"
 #include "rcd_jws.h"
 
 #define KEY_FILE_MAX   4096
 #define TOKEN_FILE_MAX 4096
 #define PEM_FILE_MAX   (1024 * 1024)
-
-static int file_check(int fd, const char *path, int secret, char *err, size_t err_size)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        snprintf(err, err_size, "%s: not a regular file", path);
-        return -1;
-    }
-    if (secret && (st.st_mode & 0007) != 0) {
-        snprintf(err, err_size, "%s: others may read this secret; chmod o= it", path);
-        return -1;
-    }
-    return 0;
-}
-
-char *rcd_file_read(const char *path, size_t max, int secret, size_t *len, char *err,
-                    size_t err_size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    char *text = NULL;
-    ssize_t n = 1;
-
-    if (fd < 0) {
-        snprintf(err, err_size, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
-    if (file_check(fd, path, secret, err, err_size) == 0 && (text = malloc(max + 1)) != NULL) {
-        for (*len = 0; *len <= max && n > 0; *len += n > 0 ? (size_t) n : 0) {
-            n = read(fd, text + *len, max + 1 - *len);
-        }
-        if (n < 0 || *len > max) {
-            snprintf(err, err_size, "%s: %s", path, n < 0 ? strerror(errno) : "too long");
-            OPENSSL_cleanse(text, max + 1);
-            free(text);
-            text = NULL;
-        } else {
-            text[*len] = '\0';
-        }
-    }
-    close(fd);
-    return text;
-}
 
 static int digest_keys_read(rcd_config_t *c, char *err, size_t err_size)
 {

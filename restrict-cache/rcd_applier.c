@@ -1,0 +1,65 @@
+/*
+ * rcd_applier - the one place where a verified snapshot or an import is applied: one at a time, step by step between everything else.
+ */
+#include <stdio.h>
+#include "rcd_applier.h"
+
+/* `a` is idle before `done` is called: it may begin the next. */
+static void finish(rcd_applier_t *a, const rcd_snapshot_counts_t *counts, const char *err)
+{
+    rcd_snapshot_end(a->sn);
+    a->sn = NULL;
+    a->done(a->owner, counts, err);
+}
+
+int rcd_applier_begin(rcd_applier_t *a, rcd_state_t *s, const rcd_rules_t *rules, const char *path,
+                      const rcd_head_t *head, int64_t now, rcd_applied_pt done, void *owner,
+                      char *err, size_t err_size)
+{
+    if (a->sn != NULL) {
+        snprintf(err, err_size, "busy");
+        return -1;
+    }
+    if (head != NULL) {
+        a->sn = rcd_snapshot_begin(s, rules, path, head->epoch, head->seq, head->relief_seq,
+                                   head->iat, 0, err, err_size);
+    } else {
+        a->sn = rcd_snapshot_begin(s, rules, path, 0, 0, 0, now, 1, err, err_size);
+    }
+    if (a->sn == NULL) {
+        return -1;
+    }
+    a->done = done;
+    a->owner = owner;
+    a->n_done = a->n_total = 0;
+    return 0;
+}
+
+int rcd_applier_step(rcd_applier_t *a)
+{
+    rcd_snapshot_counts_t counts;
+    char err[256];
+    int rc;
+
+    if (a->sn == NULL) {
+        return 0;
+    }
+    rc = rcd_snapshot_step(a->sn, &a->n_done, &a->n_total, err, sizeof(err));
+    if (rc > 0) {
+        return 1;
+    }
+    if (rc == 0) {
+        rcd_snapshot_counts(a->sn, &counts);
+        finish(a, &counts, NULL);
+    } else {
+        finish(a, NULL, err);
+    }
+    return a->sn != NULL;
+}
+
+void rcd_applier_abort(rcd_applier_t *a, const char *why)
+{
+    if (a->sn != NULL) {
+        finish(a, NULL, why);
+    }
+}
