@@ -19,6 +19,7 @@ import subprocess
 import time
 from pathlib import Path
 
+TERM = signal.SIGTERM
 TOP = Path(__file__).resolve().parent.parent
 BUILD = Path(os.environ.get("JD_BUILD", TOP / "build" / "test"))
 NGINX = os.environ.get("JD_NGINX", str(BUILD / "nginx"))
@@ -100,7 +101,7 @@ class Proc:
             self.p.kill()
         self.p.wait(10)
 
-    def stop(self, sig=signal.SIGTERM, seconds=20):
+    def stop(self, sig=TERM, seconds=20):
         """Ends it cleanly; returns the exit code."""
         if self.p is None:
             return 0
