@@ -1,16 +1,17 @@
 /*
- * jd_table.c - find, put, remove and sweep of the zone's fingerprint table. The layout is drawn in jd_table.h.
+ * jd_table.c - find, put, remove and sweep of the zone's fingerprint table (layout: jd_table.h).
  *
- * Memory order. There is one writer, so it reads its own words relaxed and needs no read-modify-write;
- * every store of it is a release: nothing that it stored before may become visible after it, or not be
- * made at all by a process killed in between. A reader needs two things:
+ * Memory order. There is one writer, so it reads its own words relaxed and needs no
+ * read-modify-write; every store of it is a release: nothing that it stored before may become
+ * visible after it, or not be made at all by a process killed in between. A reader needs two things:
  *
  *   - the home head by acquire, first: who sees the m-th move there sees the copy that it made;
- *   - an acquire fence between the path and the second look at the home head: who saw a place cleared, or
- *     a line counted down, by a move also sees that move in the head.
+ *   - an acquire fence between the path and the second look at the home head: who saw a place
+ *     cleared, or a line counted down, by a move also sees that move in the head.
  *
- * Everything on the path itself is read relaxed: coherence alone keeps an overflow that a put has raised
- * from reading 0 while the entry lies beyond, and a hit carries nothing that would have to be seen after it.
+ * Everything on the path itself is read relaxed: coherence alone keeps an overflow that a put has
+ * raised from reading 0 while the entry lies beyond, and a hit carries nothing that would have to
+ * be seen after it.
  */
 #include "jd_table.h"
 
@@ -41,8 +42,9 @@ typedef struct {
 
 static inline uint64_t load_le64(const uint8_t *p)
 {
-    return (uint64_t) p[0] | (uint64_t) p[1] << 8 | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24
-           | (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40 | (uint64_t) p[6] << 48 | (uint64_t) p[7] << 56;
+    return (uint64_t) p[0] | (uint64_t) p[1] << 8 | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24 |
+           (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40 | (uint64_t) p[6] << 48 |
+           (uint64_t) p[7] << 56;
 }
 
 static inline path_t path_of(const jd_table_t *t, const uint8_t digest[JD_DIGEST_LEN])
@@ -137,7 +139,8 @@ static inline int walk_finds(const jd_table_t *t, path_t path, uint64_t head, ui
     }
 }
 
-jd_table_find_t jd_table_find(const jd_table_t *t, const uint8_t digest[JD_DIGEST_LEN], uint16_t measures)
+jd_table_find_t jd_table_find(const jd_table_t *t, const uint8_t digest[JD_DIGEST_LEN],
+                              uint16_t measures)
 {
     path_t                  path = path_of(t, digest);
     const _Atomic uint64_t *home = &t->line[path.home].head;
@@ -152,7 +155,8 @@ jd_table_find_t jd_table_find(const jd_table_t *t, const uint8_t digest[JD_DIGES
 
         atomic_thread_fence(memory_order_acquire);
 
-        after = atomic_load_explicit(home, memory_order_acquire);       /* acquire: it starts the next walk */
+        /* acquire again: it is the first look of the next try */
+        after = atomic_load_explicit(home, memory_order_acquire);
 
         if (before / MOVE_ONE == after / MOVE_ONE) {
             return JD_TABLE_MISS;
@@ -242,7 +246,8 @@ static int find_hole(const jd_table_t *t, path_t path, place_t *at, unsigned *di
     return 0;
 }
 
-jd_table_put_t jd_table_put(jd_table_t *t, const uint8_t digest[JD_DIGEST_LEN], uint16_t measures, unsigned mark)
+jd_table_put_t jd_table_put(jd_table_t *t, const uint8_t digest[JD_DIGEST_LEN], uint16_t measures,
+                            unsigned mark)
 {
     path_t         path = path_of(t, digest);
     uint64_t       word = (uint64_t) (mark & MARK_MASK) << MARK_SHIFT | measures;
@@ -264,7 +269,7 @@ jd_table_put_t jd_table_put(jd_table_t *t, const uint8_t digest[JD_DIGEST_LEN], 
     return rc;
 }
 
-/* The nearest entry after line `line` whose path passes it: how many lines after, or 0 when there is none. */
+/* The nearest entry after `line` whose path passes it: how many lines after; 0 = there is none. */
 static unsigned find_displaced(const jd_table_t *t, uint64_t line, place_t *from)
 {
     for (unsigned d = 1; d < JD_TABLE_PATH; d++) {
@@ -285,8 +290,8 @@ static unsigned find_displaced(const jd_table_t *t, uint64_t line, place_t *from
 }
 
 /*
- * Copies a displaced entry into the hole, which leaves a hole farther on, until no entry passes the last
- * one. Steps 4 to 7 of the drawing; their order is what readers and a kill depend on.
+ * Copies a displaced entry into the hole, which leaves a hole farther on, until no entry passes the
+ * last one. Steps 4 to 7 of the drawing; their order is what readers and a kill depend on.
  */
 static void pull_back(jd_table_t *t, place_t hole)
 {
@@ -346,29 +351,41 @@ static uint64_t true_overflow(const jd_table_t *t, uint64_t line)
     return n;
 }
 
+/* Until the slot is empty or kept: what take_out() pulls back into the hole may be old too. */
+static uint64_t sweep_slot(jd_table_t *t, place_t at, unsigned keep)
+{
+    uint64_t removed = 0;
+    uint64_t slot;
+
+    while ((slot = read_slot(t, at)) != 0 && mark_of(slot) != keep) {
+        take_out(t, at);
+        removed++;
+    }
+
+    return removed;
+}
+
 uint64_t jd_table_sweep(jd_table_t *t, uint64_t *pos, uint64_t n, unsigned keep)
 {
     uint64_t removed = 0;
+    uint64_t end = n < t->lines - *pos ? *pos + n : t->lines;
 
-    for ( ; n > 0 && *pos < t->lines; n--, (*pos)++) {
+    /* Back a little: a remove since the last call may have pulled an old entry across *pos. */
+    for (uint64_t line = *pos < JD_TABLE_PATH ? 0 : *pos - (JD_TABLE_PATH - 1); line < end; line++) {
         uint64_t head;
 
         for (unsigned i = 0; i < JD_TABLE_SLOTS; i++) {
-            place_t at = { *pos, i };
-
-            /* again: what take_out() pulls back into the hole may be of another mark too */
-            for (uint64_t slot = read_slot(t, at); slot != 0 && mark_of(slot) != keep; slot = read_slot(t, at)) {
-                take_out(t, at);
-                removed++;
-            }
+            removed += sweep_slot(t, (place_t) { line, i }, keep);
         }
 
-        head = read_head(t, *pos);
+        head = read_head(t, line);
 
         if ((head & OVERFLOW_MASK) != 0) {
-            write_head(t, *pos, (head & ~(uint64_t) OVERFLOW_MASK) | true_overflow(t, *pos));
+            write_head(t, line, (head & ~(uint64_t) OVERFLOW_MASK) | true_overflow(t, line));
         }
     }
+
+    *pos = end;
 
     return removed;
 }
