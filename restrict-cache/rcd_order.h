@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "core/jd_digest.h"
+#include "core/jd_measure.h"
 #include "core/jd_order.h"
 
 typedef enum {                     /* names: rcd_quarantine_names; the office's codes, design section 7 */
