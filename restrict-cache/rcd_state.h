@@ -88,14 +88,66 @@ typedef struct rcd_snapshot_s rcd_snapshot_t;
 rcd_snapshot_t *rcd_snapshot_begin(rcd_state_t *s, const rcd_rules_t *rules, const char *path, uint32_t epoch, uint64_t seq, uint64_t relief_seq,
                                    int64_t iat, int observe_only, char *err, size_t err_size);
 int  rcd_snapshot_step(rcd_snapshot_t *sn, uint64_t *done, uint64_t *total, char *err, size_t err_size);
-/* Records of a finished snapshot: written new or changed, put in quarantine, found as they were. */
-typedef struct { uint64_t applied, quarantined, unchanged; } rcd_snapshot_counts_t;
+/* Records of a snapshot so far: written new or changed, put in quarantine, found as they were, ended because absent. */
+typedef struct { uint64_t applied, quarantined, unchanged, dropped; } rcd_snapshot_counts_t;
 void rcd_snapshot_counts(const rcd_snapshot_t *sn, rcd_snapshot_counts_t *out);
 void rcd_snapshot_end(rcd_snapshot_t *sn);
 
 /* Quarantine to be reported to the office: the oldest unreported entry, 1 if there is one; then _reported marks it. */
 int rcd_quarantine_next(rcd_state_t *s, int64_t *id, rcd_result_t *out);
 int rcd_quarantine_reported(rcd_state_t *s, int64_t id);
+
+/*
+ * The key and normalisers under which digests are made from now on. 1 when the journal's orders were digested under others: then changes_gap is set and
+ * Redis keeps what it has (relief goes on) until a snapshot has digested all anew. 0 when they agree, -1 when the journal failed. rcd_redis_create calls it.
+ */
+int rcd_state_rules(rcd_state_t *s, const rcd_rules_t *rules);
+
+/* ---- reading, also by rcctl from a journal opened read-only ------------------------------------------------------------- */
+
+typedef enum {                     /* names: rcd_end_names */
+    RCD_END_NONE = 0,              /* in force, or its start is still to come */
+    RCD_END_EXPIRED,               /* `until` passed */
+    RCD_END_DROPPED,               /* absent from a verified snapshot */
+    RCD_END_REFUSED,               /* a later version contradicts it (other subject) or cannot be read */
+    RCD_END_LIFTED,                /* nothing of it is left unlifted */
+    RCD_END_N
+} rcd_end_t;
+
+extern const char *const rcd_end_names[RCD_END_N];     /* "none" "expired" "dropped" "refused" "lifted" */
+
+typedef struct {
+    char      number[JD_ORDER_NUMBER_MAX + 1];
+    uint8_t   digest[JD_DIGEST_LEN];
+    uint16_t  measures;
+    unsigned  flags;               /* JD_ORDER_OBSERVE, JD_ORDER_OBJECTION */
+    int64_t   served;
+    int64_t   start;               /* effective: not before served */
+    int64_t   until;
+    int64_t   first_from;          /* first `from` ever seen of the number */
+    uint32_t  deadline_day;
+    uint8_t   grounds[JD_GROUNDS_ID_LEN];
+    int       imported;            /* from an unsigned file */
+    rcd_end_t ended;
+    int64_t   ended_at;
+} rcd_row_t;
+
+typedef struct {
+    uint64_t live;                 /* orders in force or to come */
+    uint64_t relief;               /* order numbers with relief */
+    uint64_t quarantined;
+    uint64_t unreported;           /* of these */
+} rcd_counts_t;
+
+int rcd_state_counts(rcd_state_t *s, rcd_counts_t *out);                                                          /* 0 or -1 */
+/* The orders of one digest, or all (NULL), ended ones too, with their relief. `each` returns 0 to go on. 0, or -1 when the journal failed. */
+int rcd_state_orders(rcd_state_t *s, const uint8_t *digest, int (*each)(void *arg, const rcd_row_t *row, const jd_relief_t *relief), void *arg);
+/* One order by number: 1 found, 0 not, -1 failed. A number known only by its relief is not found; *relief is filled all the same. */
+int rcd_state_order(rcd_state_t *s, const char *number, rcd_row_t *row, jd_relief_t *relief);
+/* What is quarantined, oldest first. `at` = the iat of what brought it. */
+int rcd_state_quarantine(rcd_state_t *s, int (*each)(void *arg, const rcd_result_t *q, int64_t at, int reported), void *arg);
+/* Grounds of an order as jd_grounds_encode wrote them: length, 0 when unknown, -1 failed. `out` takes JD_GROUNDS_MAX. */
+int rcd_state_grounds(rcd_state_t *s, const uint8_t id[JD_GROUNDS_ID_LEN], uint8_t *out);
 
 /* Once a second: ends orders whose `until` has passed by both clocks; returns the number of digests touched. */
 int rcd_state_tick(rcd_state_t *s, int64_t now, int64_t office_now);
