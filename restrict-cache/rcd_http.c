@@ -51,7 +51,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     if (call->req.sink != NULL) {
         if (status == 200 && call->req.sink(call->req.owner, bytes, len) != 0) {
-            call->refused = "refused";
+            call->refused = "the answer cannot be stored; look at the disk of the state directory";
             return 0;
         }
         return len;

@@ -24,7 +24,7 @@ typedef struct {
 /* Called from rcd_http_step, once per call; the call and the answer are gone when it returns. */
 typedef void (*rcd_http_done_pt)(void *owner, const rcd_http_answer_t *answer);
 
-/* Takes decoded bytes of a 200 answer as they come. Returns 0, or -1 to end the transfer (the fault is then "refused"). */
+/* Takes decoded bytes of a 200 answer as they come. Returns 0, or -1 to end the transfer (the fault then says that it cannot be stored). */
 typedef int (*rcd_http_sink_pt)(void *owner, const char *bytes, size_t len);
 
 typedef struct {
