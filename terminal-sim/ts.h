@@ -80,6 +80,7 @@ typedef struct {
     jd_scheme_t    scheme;
     char           id[JD_SUBJECT_RAW_MAX + 1];
     int            observe;
+    int64_t        served;                    /* 00:00 +08:00 of the day */
     int64_t        from;                      /* effective: not before the day it was served */
     int64_t        until;
 } ts_line_t;

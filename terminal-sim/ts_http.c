@@ -70,6 +70,10 @@ static ts_http_rc_t keep(ts_http_t *h, char out[TS_HTTP_STATUS_MAX], const char 
         return bad(h, "JD-Status repeated");
     if (len == 0 || len >= TS_HTTP_STATUS_MAX)
         return bad(h, "JD-Status empty or too long");
+    for (size_t i = 0; i < len; i++) {
+        if (value[i] < 0x20 || value[i] > 0x7e)
+            return bad(h, "JD-Status with other than printable ASCII");
+    }
     memcpy(out, value, len);
     out[len] = '\0';
     return TS_HTTP_MORE;

@@ -62,16 +62,15 @@ static const char *read_subject(const cJSON *subject, ts_line_t *out)
 static const char *read_term(const cJSON *order, ts_line_t *out)
 {
     const char *served = member(order, "served"), *from = member(order, "from"), *until = member(order, "until");
-    int64_t day;
 
-    if (!served || jd_date_parse(served, strlen(served), &day) != 0)
+    if (!served || jd_date_parse(served, strlen(served), &out->served) != 0)
         return "served missing or not a date";
     if (!from || jd_time_parse(from, strlen(from), &out->from) != 0)
         return "from missing or not an instant with offset";
     if (!until || jd_time_parse(until, strlen(until), &out->until) != 0)
         return "until missing or not an instant with offset";
-    if (out->from < day)
-        out->from = day;
+    if (out->from < out->served)
+        out->from = out->served;
     return NULL;
 }
 
