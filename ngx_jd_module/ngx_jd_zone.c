@@ -1,0 +1,758 @@
+
+/*
+ * ngx_jd_zone.c - the shared memory of a list: made once, read by every worker
+ * without a lock, written by one.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_jd.h"
+
+#include <time.h>
+
+
+#define NGX_JD_ZONE_ALIGN       64
+
+#define NGX_JD_COUNTERS_STRIDE                                                \
+    ngx_align(sizeof(ngx_jd_counters_t), NGX_JD_ZONE_ALIGN)
+
+#define ngx_jd_get(word)                                                      \
+    atomic_load_explicit(word, memory_order_relaxed)
+#define ngx_jd_set(word, value)                                               \
+    atomic_store_explicit(word, value, memory_order_relaxed)
+
+/* marks 1..15; the sweep keeps that of the published load */
+#define ngx_jd_zone_mark(load)  ((unsigned) ((load) % JD_TABLE_MARKS + 1))
+
+
+/* a change of either is another NGX_JD_ZONE_LAYOUT */
+
+_Static_assert(sizeof(ngx_jd_counters_t)
+               == (JD_MEASURE_N * JD_REASON_N * NGX_JD_OUTCOMES + 4) * 8,
+               "words only: slots are summed word by word");
+_Static_assert(sizeof(ngx_jd_zone_t) == 256, "layout 1");
+
+
+static ngx_int_t ngx_jd_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+static ngx_int_t ngx_jd_zone_create(ngx_shm_zone_t *shm_zone,
+    ngx_jd_list_t *list);
+static ngx_int_t ngx_jd_zone_name(ngx_pool_t *pool, ngx_jd_list_t *list,
+    ngx_str_t *name);
+static ngx_slab_pool_t *ngx_jd_zone_slab(ngx_jd_list_t *list);
+static const jd_key_t *ngx_jd_zone_key(ngx_jd_list_t *list);
+static void ngx_jd_zone_set_key(ngx_jd_zone_t *zone, const jd_meta_t *m);
+static uint64_t ngx_jd_zone_pack_norm(const jd_normalisers_t *norm);
+static int64_t ngx_jd_zone_boot_msec(void);
+static void ngx_jd_zone_raise(_Atomic int64_t *word, int64_t value);
+
+
+/* configuration and processes */
+
+
+ngx_int_t
+ngx_jd_zone_add(ngx_conf_t *cf, ngx_jd_list_t *list)
+{
+    ngx_str_t        name;
+    ngx_shm_zone_t  *shm_zone;
+
+    if (list->zone_size < NGX_JD_ZONE_MIN) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"zone\" of list \"%V\" is too small, "
+                           "it must be at least %uzk",
+                           &list->name, (size_t) NGX_JD_ZONE_MIN / 1024);
+        return NGX_ERROR;
+    }
+
+    if (ngx_jd_zone_name(cf->pool, list, &name) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    shm_zone = ngx_shared_memory_add(cf, &name, list->zone_size,
+                                     &ngx_jd_module);
+    if (shm_zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    shm_zone->init = ngx_jd_zone_init;
+    shm_zone->data = list;
+
+    list->shm_zone = shm_zone;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Under another layout or another first key nginx finds no zone of this name
+ * and makes a fresh one: "unready" until loaded, never read the wrong way.
+ */
+
+static ngx_int_t
+ngx_jd_zone_name(ngx_pool_t *pool, ngx_jd_list_t *list, ngx_str_t *name)
+{
+    size_t           len;
+    const jd_key_t  *key;
+
+    key = &list->keys->key[0];
+
+    len = sizeof("jd____") - 1 + list->name.len + NGX_INT_T_LEN
+          + ngx_strlen(key->id) + ngx_strlen(key->check);
+
+    name->data = ngx_pnalloc(pool, len);
+    if (name->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    name->len = ngx_sprintf(name->data, "jd_%V_%ui_%s_%s", &list->name,
+                            (ngx_uint_t) NGX_JD_ZONE_LAYOUT,
+                            key->id, key->check)
+                - name->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_jd_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_jd_list_t    *list = shm_zone->data;
+
+    ngx_jd_zone_t    *zone;
+    ngx_slab_pool_t  *shpool;
+
+    if (data) {
+
+        /*
+         * kept over a reload, and workers use it: nothing may be written,
+         * the more so as this reload may still fail
+         */
+
+        return NGX_OK;
+    }
+
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (shm_zone->shm.exists) {
+        zone = shpool->data;
+
+        if (zone == NULL
+            || zone->magic != NGX_JD_ZONE_MAGIC
+            || zone->layout != NGX_JD_ZONE_LAYOUT)
+        {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                          "shared memory of list \"%V\" holds something else",
+                          &list->name);
+            return NGX_ERROR;
+        }
+
+        return NGX_OK;
+    }
+
+    return ngx_jd_zone_create(shm_zone, list);
+}
+
+
+/*
+ * Only the header is written: "nginx -t" maps each zone too, and a fresh
+ * mapping is all zero, which is an empty table.
+ */
+
+static ngx_int_t
+ngx_jd_zone_create(ngx_shm_zone_t *shm_zone, ngx_jd_list_t *list)
+{
+    size_t            len, size;
+    ngx_jd_zone_t    *zone;
+    ngx_slab_pool_t  *shpool;
+
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    len = sizeof(" in zone of list \"\"") + list->name.len;
+
+    shpool->log_ctx = ngx_slab_alloc(shpool, len);
+    if (shpool->log_ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(shpool->log_ctx, " in zone of list \"%V\"%Z", &list->name);
+
+    /* all the rest as one block: whole pages, so 64-byte aligned */
+
+    size = shpool->pfree * ngx_pagesize;
+
+    zone = ngx_slab_alloc(shpool, size);
+    if (zone == NULL) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_DEBUG_MALLOC)
+    ngx_memzero(zone, size);            /* ngx_slab_init() left junk in it */
+#endif
+
+    zone->layout = NGX_JD_ZONE_LAYOUT;
+    zone->slots = NGX_JD_SLOTS;
+    zone->size = size;
+    zone->counters_off = ngx_align(sizeof(ngx_jd_zone_t), NGX_JD_ZONE_ALIGN);
+    zone->lines_off = zone->counters_off
+                      + NGX_JD_SLOTS * NGX_JD_COUNTERS_STRIDE;
+    zone->lines = jd_table_lines_for(size - zone->lines_off);
+    zone->magic = NGX_JD_ZONE_MAGIC;
+
+    shpool->data = zone;
+
+    return NGX_OK;
+}
+
+
+static ngx_slab_pool_t *
+ngx_jd_zone_slab(ngx_jd_list_t *list)
+{
+    return (ngx_slab_pool_t *) list->shm_zone->shm.addr;
+}
+
+
+void
+ngx_jd_zone_attach(ngx_jd_list_t *list)
+{
+    u_char         *base;
+    ngx_jd_zone_t  *zone;
+
+    zone = ngx_jd_zone_slab(list)->data;
+    base = (u_char *) zone;
+
+    list->zone = zone;
+    list->table.line = (jd_table_line_t *) (base + zone->lines_off);
+    list->table.lines = zone->lines;
+    list->counters = (ngx_jd_counters_t *)
+                         (base + zone->counters_off
+                          + ngx_worker % NGX_JD_SLOTS * NGX_JD_COUNTERS_STRIDE);
+}
+
+
+/* the gate's side */
+
+
+ngx_int_t
+ngx_jd_subject(ngx_jd_list_t *list, jd_scheme_t scheme, ngx_str_t *raw,
+    u_char digest[JD_DIGEST_LEN])
+{
+    size_t           len;
+    uint8_t          norm[JD_SUBJECT_MAX];
+    const jd_key_t  *key;
+
+    key = ngx_jd_zone_key(list);
+    if (key == NULL) {
+        return NGX_AGAIN;
+    }
+
+    switch (jd_subject_normalise(scheme, &list->norm, raw->data, raw->len,
+                                 norm, &len))
+    {
+    case JD_SUBJECT_OK:
+        break;
+
+    case JD_SUBJECT_EMPTY:
+    case JD_SUBJECT_OTHER:
+        return NGX_DECLINED;
+
+    default: /* JD_SUBJECT_MALFORMED */
+        return NGX_ERROR;
+    }
+
+    jd_digest(key, scheme, norm, len, digest);
+
+    return NGX_OK;
+}
+
+
+/*
+ * The key of the published list, NULL when there is none or it is not ours.
+ * A load may have brought another key, so it is read once per publication;
+ * its text changes only while "published" is 0, and numbers never come back.
+ */
+
+static const jd_key_t *
+ngx_jd_zone_key(ngx_jd_list_t *list)
+{
+    char            id[JD_KEY_ID_MAX + 1], check[sizeof(list->zone->key_check)];
+    uint64_t        published, norm;
+    ngx_uint_t      i;
+    ngx_jd_zone_t  *zone;
+
+    zone = list->zone;
+
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    published = atomic_load_explicit(&zone->published, memory_order_acquire);
+
+    if (published == 0) {
+        return NULL;
+    }
+
+    if (published == list->key_published) {
+        return list->key;
+    }
+
+    ngx_memcpy(id, zone->key_id, sizeof(id));
+    ngx_memcpy(check, zone->key_check, sizeof(check));
+    norm = ngx_jd_get(&zone->norm);
+
+    atomic_thread_fence(memory_order_acquire);
+
+    if (ngx_jd_get(&zone->published) != published) {
+        return NULL;
+    }
+
+    list->key = jd_keys_find(list->keys, id, ngx_strlen(id),
+                             check, ngx_strlen(check));
+
+    for (i = 0; i < JD_SCHEME_N; i++) {
+        list->norm.flags[i] = (uint8_t) (norm >> 8 * i);
+    }
+
+    list->key_published = published;
+
+    return list->key;
+}
+
+
+jd_reason_t
+ngx_jd_lookup(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
+    ngx_uint_t measure_bit)
+{
+    jd_clocks_t     clocks;
+    ngx_jd_zone_t  *zone;
+
+    zone = list->zone;
+
+    if (zone == NULL
+        || atomic_load_explicit(&zone->published, memory_order_acquire) == 0)
+    {
+        return JD_REASON_UNREADY;
+    }
+
+    /* by nginx's cached time alone: a miss makes no system call */
+
+    clocks.now = ngx_time();
+    clocks.office_now = clocks.now;
+    clocks.verified_at = ngx_jd_get(&zone->verified_at);
+    clocks.max_stale = list->max_stale;
+
+    if (jd_policy_stale(&clocks)) {
+        return JD_REASON_STALE;
+    }
+
+    if (jd_table_find(&list->table, digest, (uint16_t) (1u << measure_bit))
+        == JD_TABLE_MISS)
+    {
+        return JD_REASON_CLEAR;
+    }
+
+    ngx_jd_zone_clocks(list, &clocks);
+
+    return jd_policy_stale(&clocks) ? JD_REASON_STALE : JD_REASON_LISTED;
+}
+
+
+time_t
+ngx_jd_list_age(ngx_jd_list_t *list)
+{
+    jd_clocks_t  clocks;
+
+    if (list->zone == NULL) {
+        return -1;
+    }
+
+    ngx_jd_zone_clocks(list, &clocks);
+
+    if (clocks.verified_at <= 0) {
+        return -1;
+    }
+
+    return jd_policy_age(&clocks);
+}
+
+
+void
+ngx_jd_count(ngx_jd_list_t *list, ngx_uint_t measure_bit, jd_reason_t reason,
+    ngx_uint_t outcome)
+{
+    if (list->counters) {
+        ngx_jd_counter_add(
+            &list->counters->decisions[measure_bit][reason][outcome], 1);
+    }
+}
+
+
+void
+ngx_jd_count_undecided(ngx_jd_list_t *list)
+{
+    if (list->counters) {
+        ngx_jd_counter_add(&list->counters->undecided, 1);
+    }
+}
+
+
+void
+ngx_jd_counters(ngx_jd_list_t *list, ngx_jd_counters_t *out)
+{
+    u_char          *slot;
+    uint64_t        *sum;
+    ngx_uint_t       i, n;
+    ngx_atomic_t    *word;
+
+    ngx_memzero(out, sizeof(ngx_jd_counters_t));
+
+    if (list->zone == NULL) {
+        return;
+    }
+
+    sum = (uint64_t *) out;
+    slot = (u_char *) list->zone + list->zone->counters_off;
+
+    for (n = 0; n < NGX_JD_SLOTS; n++) {
+        word = (ngx_atomic_t *) slot;
+
+        for (i = 0; i < sizeof(ngx_jd_counters_t) / sizeof(uint64_t); i++) {
+            sum[i] += word[i];
+        }
+
+        slot += NGX_JD_COUNTERS_STRIDE;
+    }
+}
+
+
+/* the one writer */
+
+
+void
+ngx_jd_zone_writer_claim(ngx_jd_list_t *list)
+{
+    /* the stamp tells a new process apart from a dead one of the same pid */
+
+    list->writer = (uint64_t) ngx_pid << 32
+                   | (uint32_t) ngx_jd_zone_boot_msec();
+    list->sweep_pos = 0;
+
+    ngx_jd_set(&list->zone->writer, list->writer);
+}
+
+
+ngx_uint_t
+ngx_jd_zone_writer_is_mine(ngx_jd_list_t *list)
+{
+    return list->writer != 0
+           && ngx_jd_get(&list->zone->writer) == list->writer;
+}
+
+
+void
+ngx_jd_zone_writer_give_up(ngx_jd_list_t *list)
+{
+    uint64_t  mine;
+
+    mine = list->writer;
+    list->writer = 0;
+
+    if (mine != 0) {
+        atomic_compare_exchange_strong(&list->zone->writer, &mine, 0);
+    }
+}
+
+
+/*
+ * The mutex is the slab's, the only one that the master releases for a worker
+ * that died with it.  It orders the slices of two writers that overlap: whoever
+ * holds it after a claim either is the new writer or sees the claim.
+ */
+
+ngx_int_t
+ngx_jd_zone_slice_begin(ngx_jd_list_t *list)
+{
+    ngx_slab_pool_t  *shpool;
+
+    shpool = ngx_jd_zone_slab(list);
+
+    if (!ngx_shmtx_trylock(&shpool->mutex)) {
+        return NGX_AGAIN;
+    }
+
+    if (!ngx_jd_zone_writer_is_mine(list)) {
+        ngx_shmtx_unlock(&shpool->mutex);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_jd_zone_slice_end(ngx_jd_list_t *list)
+{
+    ngx_shmtx_unlock(&ngx_jd_zone_slab(list)->mutex);
+}
+
+
+ngx_uint_t
+ngx_jd_zone_resumable(ngx_jd_list_t *list)
+{
+    uint64_t        published;
+    ngx_jd_zone_t  *zone;
+
+    zone = list->zone;
+    published = ngx_jd_get(&zone->published);
+
+    return published != 0 && published == ngx_jd_get(&zone->load);
+}
+
+
+void
+ngx_jd_zone_load_begin(ngx_jd_list_t *list)
+{
+    uint64_t        load, published;
+    ngx_jd_zone_t  *zone;
+
+    zone = list->zone;
+    published = ngx_jd_get(&zone->published);
+    load = ngx_jd_get(&zone->load);
+
+    /* loads that failed must not bring the mark round to that in use */
+
+    do {
+        load++;
+    } while (published != 0
+             && ngx_jd_zone_mark(load) == ngx_jd_zone_mark(published));
+
+    ngx_jd_set(&zone->load, load);
+    ngx_jd_set(&zone->not_fitted, 0);
+    ngx_jd_set(&zone->forged, 0);
+
+    list->load_start = ngx_current_msec;
+}
+
+
+ngx_int_t
+ngx_jd_zone_put(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
+    uint16_t measures)
+{
+    uint64_t        n;
+    ngx_jd_zone_t  *zone;
+
+    zone = list->zone;
+
+    switch (jd_table_put(&list->table, digest, measures,
+                         ngx_jd_zone_mark(ngx_jd_get(&zone->load))))
+    {
+    case JD_TABLE_PUT_NEW:
+        ngx_jd_set(&zone->count, ngx_jd_get(&zone->count) + 1);
+        return NGX_OK;
+
+    case JD_TABLE_PUT_SAME:
+        return NGX_OK;
+
+    default: /* JD_TABLE_FULL */
+        break;
+    }
+
+    n = ngx_jd_get(&zone->not_fitted);
+    ngx_jd_set(&zone->not_fitted, n + 1);
+
+    if (n == 0) {
+        ngx_log_error(NGX_LOG_ERR, list->log, 0,
+                      "\"zone\" of list \"%V\" is full, what does not fit is "
+                      "not enforced; it was made for %uL entries",
+                      &list->name, jd_table_capacity(zone->lines));
+    }
+
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_jd_zone_remove(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN])
+{
+    uint64_t        count;
+    ngx_jd_zone_t  *zone;
+
+    zone = list->zone;
+
+    if (jd_table_remove(&list->table, digest) == 0) {
+        return;
+    }
+
+    count = ngx_jd_get(&zone->count);
+
+    if (count > 0) {
+        ngx_jd_set(&zone->count, count - 1);
+    }
+}
+
+
+void
+ngx_jd_zone_applied(ngx_jd_list_t *list, uint64_t n)
+{
+    ngx_jd_set(&list->zone->last_id, n);
+}
+
+
+void
+ngx_jd_zone_publish(ngx_jd_list_t *list, const jd_meta_t *m)
+{
+    ngx_jd_zone_t  *zone;
+
+    zone = list->zone;
+
+    ngx_jd_zone_set_key(zone, m);
+
+    ngx_jd_set(&zone->era, m->era);
+    ngx_jd_set(&zone->last_id, m->last_id);
+    ngx_jd_set(&zone->count, m->count);
+    ngx_jd_set(&zone->loads, ngx_jd_get(&zone->loads) + 1);
+    ngx_jd_set(&zone->loaded_at, (int64_t) ngx_time());
+    ngx_jd_set(&zone->load_msec,
+               (uint64_t) (ngx_current_msec - list->load_start));
+
+    /* release: who sees the number sees key and table */
+
+    atomic_store_explicit(&zone->published, ngx_jd_get(&zone->load),
+                          memory_order_release);
+
+    list->sweep_pos = 0;
+}
+
+
+/*
+ * Readers copy the key's text without a lock, so while it changes nothing is
+ * published; a writer killed in between leaves a list that is "unready".
+ */
+
+static void
+ngx_jd_zone_set_key(ngx_jd_zone_t *zone, const jd_meta_t *m)
+{
+    uint64_t  norm;
+
+    norm = ngx_jd_zone_pack_norm(&m->norm);
+
+    if (ngx_strcmp(zone->key_id, m->key_id) == 0
+        && ngx_strcmp(zone->key_check, m->key_check) == 0
+        && ngx_jd_get(&zone->norm) == norm)
+    {
+        return;
+    }
+
+    ngx_jd_set(&zone->published, 0);
+    atomic_thread_fence(memory_order_release);
+
+    ngx_memcpy(zone->key_id, m->key_id, sizeof(zone->key_id));
+    ngx_memcpy(zone->key_check, m->key_check, sizeof(zone->key_check));
+    ngx_jd_set(&zone->norm, norm);
+}
+
+
+static uint64_t
+ngx_jd_zone_pack_norm(const jd_normalisers_t *norm)
+{
+    uint64_t    packed;
+    ngx_uint_t  i;
+
+    packed = 0;
+
+    for (i = 0; i < JD_SCHEME_N; i++) {
+        packed |= (uint64_t) norm->flags[i] << 8 * i;
+    }
+
+    return packed;
+}
+
+
+ngx_int_t
+ngx_jd_zone_sweep(ngx_jd_list_t *list, ngx_uint_t lines)
+{
+    uint64_t  keep;
+
+    if (list->sweep_pos < list->table.lines) {
+        keep = ngx_jd_get(&list->zone->load);
+
+        jd_table_sweep(&list->table, &list->sweep_pos, lines,
+                       ngx_jd_zone_mark(keep));
+    }
+
+    return list->sweep_pos < list->table.lines ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* freshness */
+
+
+ngx_int_t
+ngx_jd_zone_fresh(ngx_jd_list_t *list, const jd_meta_t *m)
+{
+    uint64_t        mark, seen;
+    ngx_jd_zone_t  *zone;
+
+    zone = list->zone;
+    mark = jd_relief_mark(m->epoch, m->relief_seq);
+    seen = ngx_jd_get(&zone->relief_mark);
+
+    do {
+        if (mark < seen) {
+            return NGX_DECLINED;
+        }
+
+    } while (!atomic_compare_exchange_weak(&zone->relief_mark, &seen, mark));
+
+    ngx_jd_zone_raise(&zone->verified_at, m->verified_at);
+    ngx_jd_zone_raise(&zone->beat, m->beat);
+
+    if (m->office_at > 0) {
+        ngx_jd_zone_raise(&zone->office_offset,
+                          m->office_at - ngx_jd_zone_boot_msec() / 1000);
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_jd_zone_clocks(ngx_jd_list_t *list, jd_clocks_t *clocks)
+{
+    int64_t         offset;
+    ngx_jd_zone_t  *zone;
+
+    zone = list->zone;
+    offset = ngx_jd_get(&zone->office_offset);
+
+    clocks->now = ngx_time();
+    clocks->office_now = offset ? offset + ngx_jd_zone_boot_msec() / 1000 : 0;
+    clocks->verified_at = ngx_jd_get(&zone->verified_at);
+    clocks->max_stale = list->max_stale;
+}
+
+
+/* counts suspend too, unlike ngx_current_msec; a vDSO read */
+
+static int64_t
+ngx_jd_zone_boot_msec(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+
+    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+
+static void
+ngx_jd_zone_raise(_Atomic int64_t *word, int64_t value)
+{
+    int64_t  old;
+
+    old = ngx_jd_get(word);
+
+    while (old < value && !atomic_compare_exchange_weak(word, &old, value)) {
+        /* old was read again */
+    }
+}
