@@ -344,13 +344,15 @@ static int64_t min_i64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-int64_t rcd_feed_step(rcd_feed_t *f)
+int64_t rcd_feed_step(rcd_feed_t *f, int *applied)
 {
     uint64_t min_seq, min_relief_seq;
     int64_t now_ms, next;
     int wanted;
 
+    f->env.applied = 0;
     rcd_http_step(f->env.http);
+    *applied |= f->env.applied;
     if (f->standby) {
         return INT64_MAX;
     }

@@ -32,9 +32,9 @@ void rcd_feed_destroy(rcd_feed_t *f);
 
 /*
  * One turn: hands out answers that have come (relief first), then sends what is due. Does not block. Returns the time (rcd_clock_ms)
- * at which it wants another turn though nothing came.
+ * at which it wants another turn though nothing came. `*applied` is set to 1 when tokens were applied, and left otherwise.
  */
-int64_t rcd_feed_step(rcd_feed_t *f);
+int64_t rcd_feed_step(rcd_feed_t *f, int *applied);
 
 /* Waits for an answer or one of the descriptors. */
 void rcd_feed_wait(rcd_feed_t *f, const int *fds, unsigned n_fds, int timeout_ms);

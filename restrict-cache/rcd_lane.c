@@ -63,7 +63,7 @@ static void stand(rcd_lane_t *l, const char *kid, const char *reason)
     fault_set(l, fault);
 }
 
-int rcd_lane_init(rcd_lane_t *l, const rcd_lane_env_t *env, int relief)
+int rcd_lane_init(rcd_lane_t *l, rcd_lane_env_t *env, int relief)
 {
     memset(l, 0, sizeof(*l));
     l->env = env;
@@ -194,11 +194,12 @@ static void result_take(rcd_lane_t *l, const rcd_event_t *ev, const rcd_result_t
 
 static void batch_apply(rcd_lane_t *l, batch_t *b)
 {
-    const rcd_lane_env_t *env = l->env;
+    rcd_lane_env_t *env = l->env;
 
     if (b->n == 0) {
         return;
     }
+    env->applied = 1;
     if (l->relief) {
         rcd_apply_relief(env->state, b->events, b->n, b->results);
     } else {

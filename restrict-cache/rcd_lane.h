@@ -25,10 +25,11 @@ typedef struct {
     /* A jd_head rode in an answer whose tokens are applied. `empty`: there were none and none wait. */
     void              (*on_head)(void *owner, int relief, const char *jws, int empty);
     void               *owner;
+    int                 applied;          /* set when tokens were applied */
 } rcd_lane_env_t;
 
 typedef struct {
-    const rcd_lane_env_t *env;
+    rcd_lane_env_t  *env;
     int              relief;              /* 1: lifts and marks, path "relief"; 0: orders, path "changes" */
     rcd_http_call_t *call;                /* the open poll, or NULL */
     int64_t          asked_ms;            /* when it was sent */
@@ -45,7 +46,7 @@ typedef struct {
     uint64_t         n_applied;           /* tokens acknowledged since start */
 } rcd_lane_t;
 
-int  rcd_lane_init(rcd_lane_t *l, const rcd_lane_env_t *env, int relief);
+int  rcd_lane_init(rcd_lane_t *l, rcd_lane_env_t *env, int relief);
 void rcd_lane_fini(rcd_lane_t *l);        /* cancels the poll; unsent acknowledgements are lost: the office sends the tokens again */
 
 /* Sends a poll when none is open and it is time. Returns the time in ms at which it wants to be called again, INT64_MAX = after an answer. */

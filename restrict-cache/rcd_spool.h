@@ -1,0 +1,29 @@
+/*
+ * rcd_spool - commands of rcctl, by files: {state dir}/inbox to us, {state dir}/outbox back.
+ */
+#ifndef RCD_SPOOL_H
+#define RCD_SPOOL_H
+
+#include "rcd_applier.h"
+#include "rcd_config.h"
+#include "rcd_feed.h"
+#include "rcd_state.h"
+
+typedef struct rcd_spool_s rcd_spool_t;
+
+/*
+ * Makes the two directories (0700) and answers commands that a former run of the daemon left unfinished. NULL with one line. What it is given
+ * must outlive it, or be exchanged by rcd_spool_rebind.
+ */
+rcd_spool_t *rcd_spool_create(const rcd_config_t *config, rcd_state_t *state,
+                              rcd_applier_t *applier, rcd_feed_t *feed, char *err,
+                              size_t err_size);
+void rcd_spool_destroy(rcd_spool_t *s);
+
+/* After a reload. The applier was aborted before. */
+void rcd_spool_rebind(rcd_spool_t *s, const rcd_config_t *config, rcd_feed_t *feed);
+
+/* Looks for commands, moves the import at work. To be called about each 250 ms; returns 1 when it wants to be called again at once. */
+int rcd_spool_step(rcd_spool_t *s);
+
+#endif

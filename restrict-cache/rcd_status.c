@@ -1,0 +1,140 @@
+/*
+ * rcd_status - {state dir}/status.json: what the daemon knows of itself, for rcctl and for monitoring.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cjson/cJSON.h>
+#include "core/jd_policy.h"
+#include "rcd_file.h"
+#include "rcd_status.h"
+
+static void number(cJSON *o, const char *name, uint64_t value)
+{
+    cJSON_AddNumberToObject(o, name, (double) value);
+}
+
+static void contact_add(cJSON *root, const rcd_status_t *st, const rcd_marks_t *marks,
+                        const rcd_feed_status_t *feed)
+{
+    jd_clocks_t clocks = {st->now, st->office_now, marks->verified_at, JD_MAX_STALE_SEC};
+    cJSON *o = cJSON_AddObjectToObject(root, "contact");
+
+    number(o, "verified_at", (uint64_t) marks->verified_at);
+    if (marks->verified_at > 0) {
+        number(o, "age_sec", (uint64_t) jd_policy_age(&clocks));
+    } else {
+        cJSON_AddNullToObject(o, "age_sec");
+    }
+    cJSON_AddStringToObject(o, "fault", feed->head_fault);
+    number(o, "office_clock", (uint64_t) st->office_now);
+}
+
+static void marks_add(cJSON *root, const rcd_marks_t *m)
+{
+    cJSON *o = cJSON_AddObjectToObject(root, "marks");
+
+    cJSON_AddStringToObject(o, "journal", m->journal);
+    number(o, "epoch", m->epoch);
+    number(o, "seq", m->seq);
+    number(o, "relief_seq", m->relief_seq);
+    cJSON_AddBoolToObject(o, "relief_behind", m->relief_behind);
+    cJSON_AddBoolToObject(o, "changes_gap", m->changes_gap);
+    cJSON_AddBoolToObject(o, "forked", m->forked);
+    number(o, "approved_epoch", m->fork_epoch);
+}
+
+static void head_add(cJSON *root, const rcd_feed_status_t *feed)
+{
+    cJSON *o = cJSON_AddObjectToObject(root, "head");
+
+    number(o, "epoch", feed->head_epoch);
+    number(o, "seq", feed->head_seq);
+    number(o, "relief_seq", feed->head_relief_seq);
+}
+
+static void lane_add(cJSON *lanes, const char *name, const char *state, const char *fault,
+                     const char *kid, int64_t answered_at, uint64_t acknowledged)
+{
+    cJSON *o = cJSON_AddObjectToObject(lanes, name);
+
+    cJSON_AddStringToObject(o, "state", state);
+    cJSON_AddStringToObject(o, "fault", fault);
+    cJSON_AddStringToObject(o, "kid", kid);
+    number(o, "answered_at", (uint64_t) answered_at);
+    number(o, "acknowledged", acknowledged);
+}
+
+static void snapshot_add(cJSON *root, const rcd_status_t *st, const rcd_feed_status_t *feed)
+{
+    cJSON *o = cJSON_AddObjectToObject(root, "snapshot");
+
+    cJSON_AddStringToObject(o, "state", feed->snapshot);
+    cJSON_AddStringToObject(o, "fault", feed->snapshot_fault);
+    cJSON_AddBoolToObject(o, "applying", st->applier->sn != NULL);
+    number(o, "done", st->applier->n_done);
+    number(o, "total", st->applier->n_total);
+}
+
+static void redis_add(cJSON *root, const rcd_status_t *st)
+{
+    cJSON *o = cJSON_AddObjectToObject(root, "redis");
+    rcd_redis_status_t r;
+
+    rcd_redis_status(st->redis, &r);
+    cJSON_AddStringToObject(o, "state", r.state);
+    cJSON_AddStringToObject(o, "fault", r.fault);
+    number(o, "era", r.era);
+    number(o, "last_id", r.last_id);
+    number(o, "count", r.count);
+    number(o, "dirty", r.dirty);
+    number(o, "relief_pending", r.relief_pending);
+    number(o, "refills", r.refills);
+    number(o, "last_ok", (uint64_t) r.last_ok);
+}
+
+int rcd_status_write(const rcd_status_t *st)
+{
+    char path[PATH_MAX];
+    rcd_feed_status_t feed;
+    rcd_marks_t marks;
+    cJSON *root, *lanes;
+    char *text;
+    int rc = -1;
+
+    rcd_state_marks(st->state, &marks);
+    rcd_feed_status(st->feed, &feed);
+
+    root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "version", RCD_VERSION);
+    cJSON_AddStringToObject(root, "list", st->config->list);
+    number(root, "pid", (uint64_t) getpid());
+    number(root, "started_at", (uint64_t) st->started_at);
+    number(root, "now", (uint64_t) st->now);
+    cJSON_AddBoolToObject(root, "standby", feed.standby);
+    cJSON_AddStringToObject(root, "reload_fault", st->reload_fault);
+    cJSON_AddStringToObject(root, "key_id", st->config->keys.key[0].id);
+    contact_add(root, st, &marks, &feed);
+    marks_add(root, &marks);
+    head_add(root, &feed);
+    lanes = cJSON_AddObjectToObject(root, "lanes");
+    lane_add(lanes, "relief", feed.relief, feed.relief_fault, feed.relief_kid,
+             feed.relief_answered_at, feed.relief_applied);
+    lane_add(lanes, "changes", feed.changes, feed.changes_fault, feed.changes_kid,
+             feed.changes_answered_at, feed.changes_applied);
+    snapshot_add(root, st, &feed);
+    redis_add(root, st);
+
+    text = cJSON_PrintUnformatted(root);
+    cJSON_Delete(root);
+    errno = ENOMEM;
+    if (text != NULL) {
+        snprintf(path, sizeof(path), "%s/status.json", st->config->state_dir);
+        rc = rcd_file_replace(path, text, strlen(text));
+    }
+    free(text);
+    return rc;
+}
