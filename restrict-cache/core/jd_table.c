@@ -3,7 +3,8 @@
  *
  * Memory order. There is one writer, so it reads its own words relaxed and needs no
  * read-modify-write; every store of it is a release: nothing that it stored before may become
- * visible after it, or not be made at all by a process killed in between. A reader needs two things:
+ * visible after it, or not be made at all by a process killed in between. A reader needs two
+ * things:
  *
  *   - the home head by acquire, first: who sees the m-th move there sees the copy that it made;
  *   - an acquire fence between the path and the second look at the home head: who saw a place
@@ -368,10 +369,11 @@ static uint64_t sweep_slot(jd_table_t *t, place_t at, unsigned keep)
 uint64_t jd_table_sweep(jd_table_t *t, uint64_t *pos, uint64_t n, unsigned keep)
 {
     uint64_t removed = 0;
+    uint64_t line = *pos < JD_TABLE_PATH ? 0 : *pos - (JD_TABLE_PATH - 1);
     uint64_t end = n < t->lines - *pos ? *pos + n : t->lines;
 
-    /* Back a little: a remove since the last call may have pulled an old entry across *pos. */
-    for (uint64_t line = *pos < JD_TABLE_PATH ? 0 : *pos - (JD_TABLE_PATH - 1); line < end; line++) {
+    /* Back a little, above: a remove since the last call may have pulled an old entry across *pos. */
+    for ( ; line < end; line++) {
         uint64_t head;
 
         for (unsigned i = 0; i < JD_TABLE_SLOTS; i++) {

@@ -15,7 +15,8 @@
  *
  *   home      high half of (a * lines); a, b: first and last 8 bytes of the digest, little-endian
  *   fp        upper 40 bits of b, never 0
- *   dist      lines from home, 0..15; the path of a digest: its home line and the 15 after, round the end
+ *   dist      lines from home, 0..15; the path of a digest is its home line and the 15 after it,
+ *             round the end
  *   overflow  at least the number of entries stored in a later line whose path passes this one
  *   moves     how often an entry whose home is this line was copied to a line nearer home
  *   capacity  4 entries a line: above that, lines overflow more than one miss in ten

@@ -1,10 +1,9 @@
 /*
  * test_table_steps.c - the table at every single step: a writer killed after each of its stores, a
- * reader
- * overtaken by the writer at each of its loads.
+ * reader overtaken by the writer at each of its loads.
  *
- * jd_table.c is compiled in with its atomic operations counted; what tests/table/table_kill does by chance
- * over seconds is here done at each point once.
+ * jd_table.c is compiled in with its atomic operations counted; what tests/table/table_kill does by
+ * chance over seconds is here done at each point once.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -15,8 +14,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-static long    stores_left = -1;        /* the writer dies at the store after so many; -1 = it lives */
-static long    loads_left = -1;         /* the reader is overtaken at the load after so many; -1 = never */
+static long    stores_left = -1;        /* the writer dies after so many stores; -1 = it lives */
+static long    loads_left = -1;         /* the reader is overtaken after so many loads; -1 = never */
 static jmp_buf killed;
 
 static void overtake(void);
@@ -104,7 +103,7 @@ static void overtake(void)
     run_killed(now, now_stores);
 }
 
-/* Homes in three neighbouring lines, one of them the last: 80 digests are 3.8 times what those lines hold. */
+/* Homes in three lines side by side, one of them the last: 80 digests are 3.8 times their slots. */
 static void fill(unsigned share)
 {
     memset(lines, 0, sizeof(lines));
@@ -156,10 +155,14 @@ static act_t random_act(void)
 {
     uint64_t r = random_u64();
 
-    return (act_t) { r % 8 == 0 ? SWEEP : r % 8 < 3 ? PUT : REMOVE, (int) ((r >> 8) % KEYS), 1 + (r >> 32) % 2 };
+    return (act_t) {
+        .kind = r % 8 == 0 ? SWEEP : r % 8 < 3 ? PUT : REMOVE,
+        .key = (int) ((r >> 8) % KEYS),
+        .mark = 1 + (unsigned) (r >> 32) % 2,
+    };
 }
 
-/* After a kill at each store of each act: nothing lost; the next writer works on; a sweep mends all. */
+/* After a kill at each store: nothing lost; the next writer works on; a sweep mends all. */
 static void test_writer_killed_at_each_store(void **unused)
 {
     unsigned long kills = 0;
@@ -199,7 +202,8 @@ static void test_writer_killed_at_each_store(void **unused)
             check(keep);
 
             for (uint64_t line = 0; line < LINES; line++) {
-                assert_int_equal(read_head(&table, line) & OVERFLOW_MASK, true_overflow(&table, line));
+                assert_int_equal(read_head(&table, line) & OVERFLOW_MASK,
+                                 true_overflow(&table, line));
             }
         } while (!ended);
     }
@@ -207,7 +211,7 @@ static void test_writer_killed_at_each_store(void **unused)
     printf("%lu kills\n", kills);
 }
 
-/* A reader overtaken at each of its loads by an act up to each of its stores never misses an entry that stays. */
+/* Overtaken at each load by an act up to each of its stores: no entry that stays is missed. */
 static void test_reader_overtaken_at_each_load(void **unused)
 {
     unsigned long finds = 0, asked = 0;
