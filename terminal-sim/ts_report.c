@@ -15,7 +15,7 @@
 typedef struct {
     ts_outcome_t outcome;
     int          status;
-    char         reason[32];
+    char         said[48];
     uint64_t     n;
 } row_t;
 
@@ -59,7 +59,7 @@ static void count_row(ts_report_t *r, const ts_answer_t *a)
     unsigned i;
 
     for (i = 0; i < r->n_rows; i++) {
-        if (r->row[i].outcome == a->outcome && r->row[i].status == a->status && strcmp(r->row[i].reason, a->reason) == 0)
+        if (r->row[i].outcome == a->outcome && r->row[i].status == a->status && strcmp(r->row[i].said, a->said) == 0)
             break;
     }
     if (i == ROWS) {
@@ -68,7 +68,7 @@ static void count_row(ts_report_t *r, const ts_answer_t *a)
         r->n_rows++;
         r->row[i].outcome = a->outcome;
         r->row[i].status = i == ROWS - 1 ? 0 : a->status;
-        strcpy(r->row[i].reason, i == ROWS - 1 ? "(further)" : a->reason);
+        strcpy(r->row[i].said, i == ROWS - 1 ? "(further)" : a->said);
     }
     r->row[i].n++;
 }
@@ -94,8 +94,8 @@ void ts_report_wrong(ts_report_t *r, const ts_answer_t *a, unsigned service, con
     if (r->wrong > WRONG_SHOWN)
         return;
     ts_mask(card, strlen(card), masked);
-    fprintf(stderr, "WRONG %s card %s: status %d, reason %s: %s (order %s)%s\n", r->terminal->service[service].measure,
-            masked, a->status, a->reason, why, order, r->wrong == WRONG_SHOWN ? "; further ones are only counted" : "");
+    fprintf(stderr, "WRONG %s card %s: status %d, JD-Status %s: %s (order %s)%s\n", r->terminal->service[service].measure,
+            masked, a->status, a->said, why, order, r->wrong == WRONG_SHOWN ? "; further ones are only counted" : "");
 }
 
 void ts_report_settling(ts_report_t *r)
@@ -148,9 +148,9 @@ static void print_table(const ts_report_t *r, double seconds)
 {
     printf("%s: %llu answers in %.2f s, %.0f/s\n\n", r->terminal->name, (unsigned long long) r->answers, seconds,
            (double) r->answers / seconds);
-    printf("  verdict  status  JD-Status reason       answers\n");
+    printf("  verdict  status  JD-Status                  answers\n");
     for (unsigned i = 0; i < r->n_rows; i++)
-        printf("  %-8s %6d  %-18s %11llu\n", outcome_names[r->row[i].outcome], r->row[i].status, r->row[i].reason,
+        printf("  %-8s %6d  %-22s %11llu\n", outcome_names[r->row[i].outcome], r->row[i].status, r->row[i].said,
                (unsigned long long) r->row[i].n);
     printf("\n  latency ms from the intended start\n             answers       p50       p90       p99     p99.9       max\n");
     print_latency("all", &r->all);
@@ -195,7 +195,7 @@ static void print_json(const ts_report_t *r, double seconds)
         cJSON_AddItemToArray(list, item = cJSON_CreateObject());
         cJSON_AddStringToObject(item, "verdict", outcome_names[r->row[i].outcome]);
         cJSON_AddNumberToObject(item, "status", r->row[i].status);
-        cJSON_AddStringToObject(item, "reason", r->row[i].reason);
+        cJSON_AddStringToObject(item, "jd_status", r->row[i].said);
         cJSON_AddNumberToObject(item, "answers", (double) r->row[i].n);
     }
     list = cJSON_AddArrayToObject(root, "errors");

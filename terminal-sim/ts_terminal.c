@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -184,15 +183,15 @@ static void begin(engine_t *e, uint64_t i, int64_t now)
 static void read_answer(engine_t *e, const ts_http_t *h, ts_answer_t *a)
 {
     const char *status = h->gate_status[0] ? h->gate_status : h->backend_status;
-    char result[32] = "";
+    char reason[24] = "";
     size_t len = 0;
 
     memset(a, 0, sizeof *a);
     a->status = h->status;
-    if (!ts_http_param(status, "reason", a->reason, sizeof a->reason))
-        strcpy(a->reason, "-");
-    ts_http_param(h->gate_status, "result", result, sizeof result);
-    if ((unsigned) h->status == e->options.deny_status || strcasecmp(result, "DENIED") == 0)
+    ts_http_param(status, "reason", reason, sizeof reason);
+    snprintf(a->said, sizeof a->said, "%.*s%s%s", status[0] ? (int) strcspn(status, ";") : 1, status[0] ? status : "-",
+             reason[0] ? " " : "", reason);
+    if ((unsigned) h->status == e->options.deny_status || strncmp(h->gate_status, "DENIED;", 7) == 0)
         a->outcome = TS_DENIED;
     else
         a->outcome = h->status >= 200 && h->status < 300 ? TS_PASSED : TS_OTHER;

@@ -70,7 +70,7 @@ typedef enum {
 typedef struct {
     ts_outcome_t outcome;
     int          status;
-    char         reason[32];                        /* of JD-Status; "-" when there is none */
+    char         said[48];                          /* JD-Status: its token and reason; "-" when there is none */
     char         order[JD_ORDER_NUMBER_MAX + 1];    /* that a denial names; "" when it names none */
 } ts_answer_t;
 
