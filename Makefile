@@ -5,7 +5,7 @@
 #   make NGINX_SRC=/path/to/nginx-1.x     the module against that source tree instead of Debian's nginx-dev
 #   make static NGINX_SRC=...             a whole nginx with the module linked in, build/nginx-static
 #   make unit fuzz                        test programs, run by tests/run.sh
-#   make BUILD=dir CC=clang COVERAGE=1    as one would expect; SANITIZER and COVERAGE go together
+#   make BUILD=dir CC=clang COVERAGE=1 V=1   as one would expect; SANITIZER and COVERAGE go together
 
 BUILD     ?= build
 CC        ?= cc
@@ -55,6 +55,15 @@ UNIT      = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 TABLE     = $(patsubst tests/table/%.c,$(BUILD)/%,$(TABLE_SRC))
 FUZZ      = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 
+# V=1 shows the commands
+ifeq ($(V),)
+Q = @
+say = @printf '  %-4s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)'
+else
+Q =
+say =
+endif
+
 .PHONY: all programs module static unit drivers fuzz clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -65,22 +74,28 @@ programs: $(BUILD)/restrict-cached $(BUILD)/rcctl $(BUILD)/terminal-sim
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(CORE_LIB): $(CORE_OBJ)
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 
 $(RCD_LIB): $(RCD_OBJ)
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/restrict-cached: $(call obj,restrict-cache/rcd_main.c) $(RCD_LIB) $(CORE_LIB)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
 
 $(BUILD)/rcctl: $(call obj,$(RCCTL_SRC)) $(RCD_LIB) $(CORE_LIB)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
 
 $(BUILD)/terminal-sim: $(call obj,$(SIM_SRC)) $(CORE_LIB)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(SIM_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(SIM_LIBS)
 
 # ---- the module ---------------------------------------------------------------------------------
 # Without NGINX_SRC: against a copy of the tree that Debian's nginx-dev ships (headers and configure,
@@ -91,12 +106,14 @@ module: $(BUILD)/ngx_jd_module.so
 MODULE_SRC = config $(CORE_SRC) $(wildcard restrict-cache/core/*.h ngx_jd_module/*.[ch])
 
 $(BUILD)/ngx_jd_module.so: $(MODULE_SRC) ngx_jd_module/build.sh
-	CC='$(CC)' SANITIZER='$(SANITIZER)' COVERAGE='$(COVERAGE)' \
+	$(call say,NGX)
+	$(Q)CC='$(CC)' SANITIZER='$(SANITIZER)' COVERAGE='$(COVERAGE)' \
 	    sh ngx_jd_module/build.sh dynamic '$(BUILD)' '$(NGINX_SRC)'
 
 static: $(BUILD)/nginx-static
 $(BUILD)/nginx-static: $(MODULE_SRC) ngx_jd_module/build.sh
-	CC='$(CC)' SANITIZER='$(SANITIZER)' COVERAGE='$(COVERAGE)' \
+	$(call say,NGX)
+	$(Q)CC='$(CC)' SANITIZER='$(SANITIZER)' COVERAGE='$(COVERAGE)' \
 	    sh ngx_jd_module/build.sh static '$(BUILD)' '$(NGINX_SRC)'
 
 # ---- test programs ------------------------------------------------------------------------------
@@ -106,20 +123,25 @@ drivers: $(BUILD)/core_driver $(patsubst tests/daemon/%.c,$(BUILD)/%,$(wildcard 
 
 $(BUILD)/unit/test_rcd_%: $(BUILD)/obj/tests/unit/test_rcd_%.o $(RCD_LIB) $(CORE_LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(DAEMON_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(DAEMON_LIBS)
 
 $(BUILD)/unit/test_%: $(BUILD)/obj/tests/unit/test_%.o $(CORE_LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lcrypto
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lcrypto
 
 $(BUILD)/table_%: $(BUILD)/obj/tests/table/table_%.o $(CORE_LIB)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
 $(BUILD)/core_driver: $(BUILD)/obj/tests/core/core_driver.o $(CORE_LIB)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 $(BUILD)/%_driver: $(BUILD)/obj/tests/daemon/%_driver.o $(RCD_LIB) $(CORE_LIB)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
 
 # libFuzzer: clang only. The fuzzed sources are compiled in, with coverage feedback.
 fuzz: $(FUZZ)
@@ -128,7 +150,8 @@ FUZZ_FLAGS = -std=gnu11 -g -O1 -D_GNU_SOURCE -Irestrict-cache -fsanitize=fuzzer,
 FUZZ_RCD_SRC = $(filter-out restrict-cache/rcd_main.c,$(RCD_SRC))
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(CORE_SRC) $(RCD_SRC) $(wildcard restrict-cache/*.h restrict-cache/core/*.h)
 	@mkdir -p $(@D)
-	clang $(FUZZ_FLAGS) -o $@ $< $(CORE_SRC) \
+	$(call say,FUZZ)
+	$(Q)clang $(FUZZ_FLAGS) -o $@ $< $(CORE_SRC) \
 	    $(if $(shell grep -l '"rcd_' $<),$(FUZZ_RCD_SRC) $(DAEMON_LIBS))
 
 clean:
