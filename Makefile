@@ -143,18 +143,24 @@ $(BUILD)/%_driver: $(BUILD)/obj/tests/daemon/%_driver.o $(RCD_LIB) $(CORE_LIB)
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
 
-# libFuzzer: clang only. The fuzzed sources are compiled in, with coverage feedback.
+# libFuzzer: clang only. The fuzzed sources are compiled with coverage feedback.
 fuzz: $(FUZZ)
-FUZZ_FLAGS = -std=gnu11 -g -O1 -D_GNU_SOURCE -Irestrict-cache -fsanitize=fuzzer,address,undefined \
-             -fno-sanitize-recover=all
-FUZZ_RCD_SRC = $(filter-out restrict-cache/rcd_main.c,$(RCD_SRC))
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(CORE_SRC) $(RCD_SRC) $(wildcard restrict-cache/*.h restrict-cache/core/*.h)
+FUZZ_SAN   = address,undefined -fno-sanitize-recover=all
+FUZZ_FLAGS = -std=gnu11 -g -O1 -D_GNU_SOURCE -Irestrict-cache
+FUZZ_CORE  = $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(CORE_SRC))
+FUZZ_RCD   = $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(filter-out restrict-cache/rcd_main.c,$(RCD_SRC)))
+
+$(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,FUZZ)
-	$(Q)clang $(FUZZ_FLAGS) -o $@ $< $(CORE_SRC) \
-	    $(if $(shell grep -l '"rcd_' $<),$(FUZZ_RCD_SRC) $(DAEMON_LIBS))
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_CORE) $(FUZZ_RCD)
+	$(call say,FUZZ)
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $< $(if $(shell grep -l '"rcd_' $<),$(FUZZ_RCD)) \
+	    $(FUZZ_CORE) $(if $(shell grep -l '"rcd_' $<),$(DAEMON_LIBS))
 
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)
