@@ -1,0 +1,581 @@
+
+/*
+ * ngx_http_jd_status.c - the handler of jd_status: what an operator needs to
+ * know of each list, as JSON and in Prometheus's text format 0.0.4.
+ */
+
+
+#include "ngx_http_jd.h"
+
+
+#define NGX_HTTP_JD_STATUS_HEAD      1024
+#define NGX_HTTP_JD_STATUS_VALUE     256    /* one value with its names */
+#define NGX_HTTP_JD_STATUS_DECISION  256
+
+#define NGX_HTTP_JD_NONE             ((int64_t) -1)
+
+
+/* one list at one moment; NGX_HTTP_JD_NONE: not known */
+typedef struct {
+    ngx_jd_list_t              *list;
+    char                       *state;
+    char                       *follower;
+    ngx_uint_t                  fault;
+    char                        key_id[JD_KEY_ID_MAX + 1];
+
+    int64_t                     ready;
+    int64_t                     era;
+    int64_t                     last_id;
+    int64_t                     count;
+    int64_t                     capacity;
+    int64_t                     load_factor;            /* per mille */
+    int64_t                     not_fitted;
+    int64_t                     forged;
+    int64_t                     age;
+    int64_t                     verified_at;
+    int64_t                     max_stale;
+    int64_t                     loads;
+    int64_t                     loaded_at;
+    int64_t                     load_msec;
+    int64_t                     gaps;
+    int64_t                     reconnects;
+    int64_t                     confirms;
+    int64_t                     confirm_errors;
+    int64_t                     confirm_usec;
+    int64_t                     confirm_mean_usec;
+    int64_t                     undecided;
+
+    ngx_jd_counters_t           counters;
+} ngx_http_jd_list_status_t;
+
+
+typedef struct {
+    char                       *name;        /* of the JSON member */
+    char                       *metric;      /* NULL: JSON only */
+    char                       *type;
+    char                       *help;
+    ngx_uint_t                  divisor;     /* of the metric's unit */
+    size_t                      offset;
+} ngx_http_jd_value_t;
+
+
+static ngx_int_t ngx_http_jd_collect(ngx_http_request_t *r,
+    ngx_array_t *lists);
+static void ngx_http_jd_collect_list(ngx_http_jd_list_status_t *s,
+    ngx_jd_list_t *list);
+static ngx_uint_t ngx_http_jd_decisions(ngx_http_jd_list_status_t *s);
+static u_char *ngx_http_jd_status_json(u_char *p, ngx_array_t *lists);
+static u_char *ngx_http_jd_status_json_list(u_char *p,
+    ngx_http_jd_list_status_t *s);
+static u_char *ngx_http_jd_status_prometheus(u_char *p, ngx_array_t *lists);
+static u_char *ngx_http_jd_help(u_char *p, char *metric, char *type,
+    char *help);
+static u_char *ngx_http_jd_number(u_char *p, int64_t n, ngx_uint_t divisor);
+
+
+static char  *ngx_http_jd_outcome_names[] = {
+    "passed", "denied", "denied_dry_run", "rejected"
+};
+
+
+static char  *ngx_http_jd_follower_names[] = {
+    "none", "connecting", "loading", "tailing", "waiting"
+};
+
+
+/* what to do about a fault, by ngx_jd_fault_e */
+static char  *ngx_http_jd_mends[] = {
+    "",
+    "start Redis, or correct \"redis\" in the list block",
+    "look why Redis does not answer in time: load, network, a slow script",
+    "look in Redis's log why it closes connections: maxclients, client limits",
+    "correct the file of \"redis_auth\", or the user's rights (conf/redis.acl)",
+    "none needed: Redis is loading its data, or its primary is away",
+    "start restrict-cached for this list; it fills an empty Redis by itself",
+    "use a module and a daemon of versions that share a schema",
+    "remove what else writes under jd:{list}: in this Redis, then let "
+        "restrict-cached fill it anew",
+    "put the digest key that restrict-cached uses into \"key_file\"",
+    "find who writes to this Redis besides restrict-cached; forged records "
+        "are not enforced",
+    "none needed: the list is being loaded anew",
+    "connect to a Redis that is up to date: this one lags or was restored "
+        "from an older backup",
+    "enlarge \"zone\" of the list: what did not fit is not enforced",
+    "look in Redis's log and version: its reply was not understood"
+};
+
+
+#define ngx_http_jd_at(field)  offsetof(ngx_http_jd_list_status_t, field)
+
+static ngx_http_jd_value_t  ngx_http_jd_values[] = {
+
+    { "ready", "jd_list_ready", "gauge",
+      "Whether the list is loaded and fresh enough to be enforced.",
+      1, ngx_http_jd_at(ready) },
+
+    { "era", NULL, NULL, NULL, 1, ngx_http_jd_at(era) },
+
+    { "last_id", "jd_list_last_change", "gauge",
+      "Number of the newest change applied in this era.",
+      1, ngx_http_jd_at(last_id) },
+
+    { "count", "jd_list_subjects", "gauge",
+      "Subjects in the zone.",
+      1, ngx_http_jd_at(count) },
+
+    { "capacity", "jd_list_capacity_subjects", "gauge",
+      "Subjects that the zone is made for.",
+      1, ngx_http_jd_at(capacity) },
+
+    { "load_factor", "jd_list_load_ratio", "gauge",
+      "Subjects divided by capacity.",
+      1000, ngx_http_jd_at(load_factor) },
+
+    { "not_fitted", "jd_list_not_fitted_subjects", "gauge",
+      "Subjects that did not fit into the zone and are not enforced.",
+      1, ngx_http_jd_at(not_fitted) },
+
+    { "forged", "jd_list_forged_records", "gauge",
+      "Records refused for their MAC since the newest load began.",
+      1, ngx_http_jd_at(forged) },
+
+    { "age", "jd_list_age_seconds", "gauge",
+      "Time since the last verified contact with the issuing office.",
+      1, ngx_http_jd_at(age) },
+
+    { "verified_at", "jd_list_verified_timestamp_seconds", "gauge",
+      "Time of the last verified contact with the issuing office.",
+      1, ngx_http_jd_at(verified_at) },
+
+    { "max_stale", "jd_list_max_stale_seconds", "gauge",
+      "Age from which on nothing is enforced.",
+      1, ngx_http_jd_at(max_stale) },
+
+    { "loads", "jd_list_loads_total", "counter",
+      "Whole loads of the list that were finished.",
+      1, ngx_http_jd_at(loads) },
+
+    { "loaded_at", "jd_list_loaded_timestamp_seconds", "gauge",
+      "Time when the newest load was finished.",
+      1, ngx_http_jd_at(loaded_at) },
+
+    { "load_msec", "jd_list_load_duration_seconds", "gauge",
+      "How long the newest load took.",
+      1000, ngx_http_jd_at(load_msec) },
+
+    { "gaps", "jd_list_gaps_total", "counter",
+      "Gaps seen in the stream of changes.",
+      1, ngx_http_jd_at(gaps) },
+
+    { "reconnects", "jd_follower_reconnects_total", "counter",
+      "Connections of the follower to Redis after the first.",
+      1, ngx_http_jd_at(reconnects) },
+
+    { "confirms", "jd_confirms_total", "counter",
+      "Confirms asked of Redis.",
+      1, ngx_http_jd_at(confirms) },
+
+    { "confirm_errors", "jd_confirm_errors_total", "counter",
+      "Confirms that failed or came too late; the requests passed.",
+      1, ngx_http_jd_at(confirm_errors) },
+
+    { "confirm_usec", "jd_confirm_seconds_total", "counter",
+      "Time spent waiting for confirms that were answered.",
+      1000000, ngx_http_jd_at(confirm_usec) },
+
+    { "confirm_mean_usec", NULL, NULL, NULL,
+      1, ngx_http_jd_at(confirm_mean_usec) },
+
+    { "undecided", "jd_undecided_total", "counter",
+      "Requests to gated locations that ended without a decision.",
+      1, ngx_http_jd_at(undecided) }
+};
+
+#define NGX_HTTP_JD_VALUES                                                    \
+    (sizeof(ngx_http_jd_values) / sizeof(ngx_http_jd_value_t))
+
+
+ngx_int_t
+ngx_http_jd_status_handler(ngx_http_request_t *r)
+{
+    size_t                      size;
+    ngx_int_t                   rc;
+    ngx_buf_t                  *b;
+    ngx_uint_t                  i;
+    ngx_array_t                 lists;
+    ngx_chain_t                 out;
+    ngx_http_jd_loc_conf_t     *jlcf;
+    ngx_http_jd_list_status_t  *s;
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return NGX_HTTP_NOT_ALLOWED;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_http_jd_collect(r, &lists) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    s = lists.elts;
+
+    size = NGX_HTTP_JD_STATUS_HEAD
+           + (NGX_HTTP_JD_VALUES + 4) * NGX_HTTP_JD_STATUS_VALUE;
+
+    for (i = 0; i < lists.nelts; i++) {
+        size += (NGX_HTTP_JD_VALUES + 8) * NGX_HTTP_JD_STATUS_VALUE
+                + ngx_http_jd_decisions(&s[i]) * NGX_HTTP_JD_STATUS_DECISION;
+    }
+
+    b = ngx_create_temp_buf(r->pool, size);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    jlcf = ngx_http_get_module_loc_conf(r, ngx_http_jd_module);
+
+    if (jlcf->status == NGX_HTTP_JD_STATUS_PROMETHEUS) {
+        ngx_str_set(&r->headers_out.content_type, "text/plain; version=0.0.4");
+        b->last = ngx_http_jd_status_prometheus(b->last, &lists);
+
+    } else {
+        ngx_str_set(&r->headers_out.content_type, "application/json");
+        b->last = ngx_http_jd_status_json(b->last, &lists);
+    }
+
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = b->last - b->pos;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+static ngx_int_t
+ngx_http_jd_collect(ngx_http_request_t *r, ngx_array_t *lists)
+{
+    ngx_uint_t                   i;
+    ngx_array_t                 *known;
+    ngx_jd_list_t              **list;
+    ngx_http_jd_list_status_t   *s;
+
+    if (ngx_array_init(lists, r->pool, 1, sizeof(ngx_http_jd_list_status_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    known = ngx_jd_lists((ngx_cycle_t *) ngx_cycle);
+
+    if (known == NULL) {
+        return NGX_OK;
+    }
+
+    list = known->elts;
+
+    for (i = 0; i < known->nelts; i++) {
+
+        s = ngx_array_push(lists);
+        if (s == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_http_jd_collect_list(s, list[i]);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_jd_collect_list(ngx_http_jd_list_status_t *s, ngx_jd_list_t *list)
+{
+    ngx_uint_t      n;
+    ngx_jd_zone_t  *z;
+
+    ngx_memzero(s, sizeof(ngx_http_jd_list_status_t));
+
+    s->list = list;
+    s->state = "unready";
+    s->follower = ngx_http_jd_follower_names[NGX_JD_FOLLOW_NONE];
+    s->max_stale = list->max_stale;
+    s->age = ngx_jd_list_age(list);
+
+    z = list->zone;
+
+    if (z == NULL) {
+        return;
+    }
+
+    if (z->published) {
+        s->ready = s->age >= 0 && s->age <= s->max_stale;
+        s->state = s->ready ? "ready" : "stale";
+        ngx_cpystrn((u_char *) s->key_id, (u_char *) z->key_id,
+                    sizeof(s->key_id));
+    }
+
+    n = z->follow_state;
+
+    if (n < sizeof(ngx_http_jd_follower_names) / sizeof(char *)) {
+        s->follower = ngx_http_jd_follower_names[n];
+    }
+
+    n = z->fault;
+    s->fault = (n < NGX_JD_FAULT_N) ? n : NGX_JD_FAULT_PROTOCOL;
+
+    s->era = z->era;
+    s->last_id = z->last_id;
+    s->count = z->count;
+    s->capacity = jd_table_capacity(z->lines);
+    s->load_factor = s->capacity ? s->count * 1000 / s->capacity : 0;
+    s->not_fitted = z->not_fitted;
+    s->forged = z->forged;
+    s->verified_at = z->verified_at > 0 ? z->verified_at : NGX_HTTP_JD_NONE;
+    s->loads = z->loads;
+    s->loaded_at = s->loads ? z->loaded_at : NGX_HTTP_JD_NONE;
+    s->load_msec = s->loads ? (int64_t) z->load_msec : NGX_HTTP_JD_NONE;
+    s->gaps = z->gaps;
+    s->reconnects = z->reconnects;
+
+    ngx_jd_counters(list, &s->counters);
+
+    s->confirms = s->counters.confirms;
+    s->confirm_errors = s->counters.confirm_errors;
+    s->confirm_usec = s->counters.confirm_usec;
+    s->undecided = s->counters.undecided;
+
+    n = s->confirms - s->confirm_errors;
+    s->confirm_mean_usec = n ? s->confirm_usec / (int64_t) n
+                             : NGX_HTTP_JD_NONE;
+}
+
+
+static ngx_uint_t
+ngx_http_jd_decisions(ngx_http_jd_list_status_t *s)
+{
+    uint64_t    *n;
+    ngx_uint_t   i, found;
+
+    found = 0;
+    n = &s->counters.decisions[0][0][0];
+
+    for (i = 0; i < JD_MEASURE_N * JD_REASON_N * NGX_JD_OUTCOMES; i++) {
+        found += (n[i] != 0);
+    }
+
+    return found;
+}
+
+
+static u_char *
+ngx_http_jd_status_json(u_char *p, ngx_array_t *lists)
+{
+    ngx_uint_t                  i;
+    ngx_http_jd_list_status_t  *s;
+
+    p = ngx_sprintf(p, "{\"version\":\"" NGX_JD_VERSION "\",\"nginx\":\""
+                    NGINX_VERSION "\",\"time\":%T,\"worker\":%ui,\"lists\":[",
+                    ngx_time(), ngx_worker);
+
+    s = lists->elts;
+
+    for (i = 0; i < lists->nelts; i++) {
+        if (i) {
+            *p++ = ',';
+        }
+
+        p = ngx_http_jd_status_json_list(p, &s[i]);
+    }
+
+    return ngx_cpymem(p, "]}\n", sizeof("]}\n") - 1);
+}
+
+
+static u_char *
+ngx_http_jd_status_json_list(u_char *p, ngx_http_jd_list_status_t *s)
+{
+    int64_t               n;
+    uint64_t              count;
+    ngx_uint_t            i, m, reason, outcome, first;
+    ngx_http_jd_value_t  *v;
+
+    p = ngx_sprintf(p, "{\"list\":\"%V\",\"state\":\"%s\",\"follower\":\"%s\","
+                    "\"fault\":\"%s\",\"mend\":\"",
+                    &s->list->name, s->state, s->follower,
+                    ngx_jd_fault_names[s->fault]);
+
+    p = (u_char *) ngx_escape_json(p, (u_char *) ngx_http_jd_mends[s->fault],
+                                   ngx_strlen(ngx_http_jd_mends[s->fault]));
+
+    p = ngx_sprintf(p, "\",\"key\":\"%s\"", s->key_id);
+
+    for (i = 0; i < NGX_HTTP_JD_VALUES; i++) {
+
+        v = &ngx_http_jd_values[i];
+        n = *(int64_t *) ((u_char *) s + v->offset);
+
+        p = ngx_sprintf(p, ",\"%s\":", v->name);
+
+        if (v->offset == ngx_http_jd_at(ready)) {
+            p = ngx_sprintf(p, "%s", n ? "true" : "false");
+
+        } else if (n == NGX_HTTP_JD_NONE) {
+            p = ngx_sprintf(p, "null");
+
+        } else if (v->offset == ngx_http_jd_at(load_factor)) {
+            p = ngx_http_jd_number(p, n, v->divisor);
+
+        } else {
+            p = ngx_http_jd_number(p, n, 1);
+        }
+    }
+
+    p = ngx_sprintf(p, ",\"decisions\":[");
+
+    first = 1;
+
+    for (m = 0; m < JD_MEASURE_N; m++) {
+        for (reason = 0; reason < JD_REASON_N; reason++) {
+            for (outcome = 0; outcome < NGX_JD_OUTCOMES; outcome++) {
+
+                count = s->counters.decisions[m][reason][outcome];
+
+                if (count == 0) {
+                    continue;
+                }
+
+                p = ngx_sprintf(p, "%s{\"measure\":\"%s\",\"reason\":\"%s\","
+                                "\"outcome\":\"%s\",\"count\":%uL}",
+                                first ? "" : ",", jd_measure_names[m],
+                                jd_reason_names[reason],
+                                ngx_http_jd_outcome_names[outcome], count);
+                first = 0;
+            }
+        }
+    }
+
+    return ngx_cpymem(p, "]}", sizeof("]}") - 1);
+}
+
+
+static u_char *
+ngx_http_jd_status_prometheus(u_char *p, ngx_array_t *lists)
+{
+    int64_t                     n;
+    uint64_t                   *counts;
+    ngx_uint_t                  i, k, m, reason, outcome;
+    ngx_http_jd_value_t        *v;
+    ngx_http_jd_list_status_t  *s;
+
+    s = lists->elts;
+
+    p = ngx_http_jd_help(p, "jd_build_info", "gauge", "Version of the module.");
+    p = ngx_sprintf(p, "jd_build_info{version=\"" NGX_JD_VERSION "\","
+                    "nginx=\"" NGINX_VERSION "\"} 1\n");
+
+    p = ngx_http_jd_help(p, "jd_list_state", "gauge",
+                         "1, with the list's state, its follower's, and the "
+                         "newest fault that stands.");
+
+    for (i = 0; i < lists->nelts; i++) {
+        p = ngx_sprintf(p, "jd_list_state{list=\"%V\",state=\"%s\","
+                        "follower=\"%s\",fault=\"%s\"} 1\n",
+                        &s[i].list->name, s[i].state, s[i].follower,
+                        ngx_jd_fault_names[s[i].fault]);
+    }
+
+    for (k = 0; k < NGX_HTTP_JD_VALUES; k++) {
+
+        v = &ngx_http_jd_values[k];
+
+        if (v->metric == NULL) {
+            continue;
+        }
+
+        p = ngx_http_jd_help(p, v->metric, v->type, v->help);
+
+        for (i = 0; i < lists->nelts; i++) {
+
+            n = *(int64_t *) ((u_char *) &s[i] + v->offset);
+
+            if (n == NGX_HTTP_JD_NONE) {
+                continue;
+            }
+
+            p = ngx_sprintf(p, "%s{list=\"%V\"} ", v->metric,
+                            &s[i].list->name);
+            p = ngx_http_jd_number(p, n, v->divisor);
+            *p++ = LF;
+        }
+    }
+
+    p = ngx_http_jd_help(p, "jd_decisions_total", "counter",
+                         "Decisions by measure, reason and outcome.");
+
+    for (i = 0; i < lists->nelts; i++) {
+
+        counts = &s[i].counters.decisions[0][0][0];
+
+        for (k = 0; k < JD_MEASURE_N * JD_REASON_N * NGX_JD_OUTCOMES; k++) {
+
+            if (counts[k] == 0) {
+                continue;
+            }
+
+            outcome = k % NGX_JD_OUTCOMES;
+            reason = k / NGX_JD_OUTCOMES % JD_REASON_N;
+            m = k / NGX_JD_OUTCOMES / JD_REASON_N;
+
+            p = ngx_sprintf(p, "jd_decisions_total{list=\"%V\",measure=\"%s\","
+                            "reason=\"%s\",outcome=\"%s\"} %uL\n",
+                            &s[i].list->name, jd_measure_names[m],
+                            jd_reason_names[reason],
+                            ngx_http_jd_outcome_names[outcome], counts[k]);
+        }
+    }
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_jd_help(u_char *p, char *metric, char *type, char *help)
+{
+    return ngx_sprintf(p, "# HELP %s %s\n# TYPE %s %s\n",
+                       metric, help, metric, type);
+}
+
+
+static u_char *
+ngx_http_jd_number(u_char *p, int64_t n, ngx_uint_t divisor)
+{
+    switch (divisor) {
+
+    case 1000:
+        return ngx_sprintf(p, "%L.%03L", n / 1000, n % 1000);
+
+    case 1000000:
+        return ngx_sprintf(p, "%L.%06L", n / 1000000, n % 1000000);
+
+    default: /* 1 */
+        return ngx_sprintf(p, "%L", n);
+    }
+}
