@@ -110,9 +110,9 @@ static void on_applied(void *owner, const rcd_snapshot_counts_t *counts, const c
     jd_backoff_reset(&d->failed);
     rcd_log(RCD_LOG_NOTICE,
             "snapshot applied: epoch %" PRIu32 " seq %" PRIu64 " relief_seq %" PRIu64 ": %" PRIu64
-            " written, %" PRIu64 " unchanged, %" PRIu64 " quarantined",
+            " written, %" PRIu64 " unchanged, %" PRIu64 " dropped, %" PRIu64 " quarantined",
             d->claims.head.epoch, d->claims.head.seq, d->claims.head.relief_seq, counts->applied,
-            counts->unchanged, counts->quarantined);
+            counts->unchanged, counts->dropped, counts->quarantined);
     d->on_applied(d->owner);
 }
 

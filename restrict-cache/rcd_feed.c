@@ -14,7 +14,6 @@
 #define HEAD_BYTES_MAX     (16 * 1024)
 #define HEAD_TIMEOUT_SEC   20
 #define HEAD_QUIET_MS      45000      /* without a head in poll answers for so long, ask for one */
-#define DRAINED_MIN        2          /* empty answers with a head ahead of us: the office has nothing left to send */
 #define QUARANTINE_BYTES_MAX (64 * 1024)
 #define QUARANTINE_LOOK_MS 1000
 #define FAILED_BASE_MS     1000
@@ -35,7 +34,6 @@ struct rcd_feed_s {
     rcd_head_t        head;            /* newest that verified since start; iat 0 = none */
     int               contact;         /* the newest head was contact */
     char              head_fault[200];
-    unsigned          drained[2];      /* by lane: answers in a row that were empty while their head was ahead of us */
 
     rcd_http_call_t  *quarantine_call;
     int64_t           quarantine_id;
@@ -124,25 +122,9 @@ static int head_take(rcd_feed_t *f, const char *text, size_t len)
     return 1;
 }
 
-/* Tokens that the office has forgotten never come: then its head stays ahead of us over answers that are empty. */
-static void drained_count(rcd_feed_t *f, int relief, int empty)
+static void on_lane_head(void *owner, const char *jws)
 {
-    rcd_marks_t marks;
-    int ahead;
-
-    rcd_state_marks(f->env.state, &marks);
-    ahead = f->head.epoch == marks.epoch && (relief ? f->head.relief_seq > marks.relief_seq
-                                                    : f->head.seq > marks.seq);
-    f->drained[relief] = empty && ahead ? f->drained[relief] + 1 : 0;
-}
-
-static void on_lane_head(void *owner, int relief, const char *jws, int empty)
-{
-    rcd_feed_t *f = owner;
-
-    if (head_take(f, jws, strlen(jws))) {
-        drained_count(f, relief, empty);
-    }
+    head_take(owner, jws, strlen(jws));
 }
 
 static void on_head(void *owner, const rcd_http_answer_t *a)
@@ -215,8 +197,7 @@ static int snapshot_wanted(const rcd_feed_t *f, uint64_t *min_seq, uint64_t *min
     if (m.forked) {
         return 0;                     /* nothing of this epoch can be told right from wrong */
     }
-    return m.changes_gap || m.relief_behind || f->drained[0] >= DRAINED_MIN ||
-           f->drained[1] >= DRAINED_MIN ||
+    return m.changes_gap || m.relief_behind ||
            (m.seq == 0 && m.relief_seq == 0 && f->download.n_applied == 0);
 }
 
@@ -225,7 +206,6 @@ static void on_applied(void *owner)
 {
     rcd_feed_t *f = owner;
 
-    f->drained[0] = f->drained[1] = 0;
     f->relief.due_ms = f->changes.due_ms = 0;
     f->head_due_ms = 0;
     f->changes.seq_seen = f->relief.seq_seen = 0;

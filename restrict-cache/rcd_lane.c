@@ -322,7 +322,7 @@ static void on_answer(void *owner, const rcd_http_answer_t *a)
     poll_schedule(l, n_sets);
     head = rcd_json_string(root, "jd_head");
     if (head != NULL) {
-        l->env->on_head(l->env->owner, l->relief, head, n_sets == 0 && !cJSON_IsTrue(more));
+        l->env->on_head(l->env->owner, head);
     }
     cJSON_Delete(root);
 }

@@ -22,8 +22,7 @@ typedef struct {
     rcd_http_t         *http;
     rcd_state_t        *state;
     rcd_redis_t        *redis;
-    /* A jd_head rode in an answer whose tokens are applied. `empty`: there were none and none wait. */
-    void              (*on_head)(void *owner, int relief, const char *jws, int empty);
+    void              (*on_head)(void *owner, const char *jws);   /* rode in an answer whose tokens are applied */
     void               *owner;
     int                 applied;          /* set when tokens were applied */
 } rcd_lane_env_t;

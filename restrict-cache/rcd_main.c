@@ -2,14 +2,11 @@
  * rcd_main - restrict-cached: options, signals, and the one loop in which relief comes first.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,7 +33,6 @@ typedef struct {
     rcd_applier_t  applier;
     rcd_clock_t    clock;
     int            signal_fd;
-    int            lock_fd;
     int            ending;
     int64_t        started_at;
     int64_t        redis_due_ms, second_due_ms, spool_due_ms;
@@ -236,36 +232,10 @@ static int turn(daemon_t *d)
 
 /* ---- begin and end ----------------------------------------------------------------------------- */
 
-/* One daemon per state directory. */
-static int lock_take(daemon_t *d, char *err, size_t err_size)
-{
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof(path), "%s/lock", d->config->state_dir);
-    d->lock_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (d->lock_fd < 0) {
-        snprintf(err, err_size, "%s/lock: %s", d->config->state_dir, strerror(errno));
-        return -1;
-    }
-    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        snprintf(err, err_size, "%s: another restrict-cached works in this directory",
-                 d->config->state_dir);
-        return -1;
-    }
-    return 0;
-}
-
 static int begin(daemon_t *d, char *err, size_t err_size)
 {
     rcd_marks_t marks;
 
-    if (mkdir(d->config->state_dir, 0700) != 0 && errno != EEXIST) {
-        snprintf(err, err_size, "%s: %s", d->config->state_dir, strerror(errno));
-        return -1;
-    }
-    if (lock_take(d, err, err_size) != 0) {
-        return -1;
-    }
     d->state = rcd_state_open(d->config->state_dir, d->config->list, err, err_size);
     if (d->state == NULL) {
         return -1;
@@ -373,7 +343,7 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"version", no_argument, NULL, 'V'}, {"help", no_argument, NULL, 'h'}, {0}};
-    daemon_t d = {.file = RCD_CONFIG_DEFAULT, .signal_fd = -1, .lock_fd = -1};
+    daemon_t d = {.file = RCD_CONFIG_DEFAULT, .signal_fd = -1};
     int check = 0, opt;
     char err[512];
 
