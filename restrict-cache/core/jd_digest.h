@@ -45,7 +45,7 @@ int jd_keys_parse(jd_keys_t *keys, const char *text, size_t len, const char **wh
 /* The key with this id and check value, or NULL. */
 const jd_key_t *jd_keys_find(const jd_keys_t *keys, const char *id, size_t id_len, const char *check, size_t check_len);
 
-/* Digest of the text "<scheme name>:<normalised identifier>" under k->digest_key. */
+/* Digest of the text "<scheme name>:<normalised identifier>" under k->digest_key. `norm` comes from jd_subject_normalise (JD_SUBJECT_MAX). */
 void jd_digest(const jd_key_t *k, jd_scheme_t scheme, const uint8_t *norm, size_t norm_len, uint8_t out[JD_DIGEST_LEN]);
 
 #endif

@@ -155,6 +155,17 @@ static size_t read_escape(scan_t *s, uint8_t utf8[4])
     return 1;
 }
 
+/* Moves over a run of ASCII that stands for itself; returns its length (0 at a control character). */
+static size_t skip_plain(scan_t *s)
+{
+    const uint8_t *from = s->p;
+
+    while (s->p < s->end && *s->p >= 0x20 && *s->p < 0x80 && *s->p != '"' && *s->p != '\\') {
+        s->p++;
+    }
+    return (size_t) (s->p - from);
+}
+
 /*
  * Reads a string up to and over its closing quote. Up to `size` of its unescaped bytes go to `out`; *len counts all of
  * them, so that *len > size tells that it did not fit.
@@ -173,16 +184,15 @@ static int read_string(scan_t *s, uint8_t *out, size_t size, size_t *len)
             s->p++;
             return 0;
         }
-        if (*from < 0x20) {
-            return -1;
-        }
         if (*from == '\\') {
             s->p++;
             n = read_escape(s, escaped);
             from = escaped;
-        } else {
+        } else if (*from >= 0x80) {
             n = jd_utf8_read(from, (size_t) (s->end - from), &code);
             s->p += n;
+        } else {
+            n = skip_plain(s);
         }
         if (n == 0) {
             return -1;

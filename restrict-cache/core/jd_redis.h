@@ -73,7 +73,8 @@ uint64_t jd_relief_mark(uint32_t epoch, uint64_t relief_seq);
 /*
  * The confirm, read-only: KEYS meta relief grounds; ARGV prefix digest.
  * Reply: [ [meta values in jd_meta_fields order, nil = missing], record or nil, [relief or nil, one per order of the record],
- *          [grounds or nil, one per order] ]. A record that cannot be walked comes back with empty third and fourth arrays.
+ *          [grounds or nil, one per order] ]. A record that cannot be walked comes back with empty third and fourth arrays; without a usable
+ *          era and bits the reply is [ [meta values] ] alone.
  * Run by EVALSHA_RO with a fall-back to EVAL_RO on NOSCRIPT, so that it works on replicas and under a read-only ACL.
  */
 extern const char  jd_confirm_script[];
