@@ -10,6 +10,8 @@
 #include "core/jd_measure.h"
 #include "core/jd_order.h"
 
+#define RCD_ORDER_JSON_MAX   (64 * 1024)    /* bytes of one record as JSON */
+
 typedef enum {                     /* names: rcd_quarantine_names; the office's codes, design section 7 */
     RCD_Q_NONE = 0,
     RCD_Q_SCHEMA,                  /* jd_schema: not JSON, unknown or repeated member, wrong type, bad number or text */
@@ -71,5 +73,8 @@ rcd_quarantine_t rcd_order_parse(const rcd_rules_t *rules, const char *json, siz
 
 /* The effective start: not before served. */
 int64_t rcd_order_start(const rcd_order_t *o);
+
+/* The longest term, in seconds, that all of `measures` allow; at most JD_TERM_MAX_SEC. */
+int64_t rcd_order_term_max(const rcd_rules_t *rules, uint16_t measures);
 
 #endif

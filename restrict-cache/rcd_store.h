@@ -26,7 +26,7 @@
 #define RCD_UNDER_MAX       384            /* "<key id> <check> <normalisers>" */
 
 typedef enum { RCD_LANE_RELIEF = 1, RCD_LANE_CHANGES = 2 } rcd_lane_t;
-typedef enum { RCD_TOKEN_NEW, RCD_TOKEN_SAME, RCD_TOKEN_OTHER } rcd_token_t;
+typedef enum { RCD_SEEN_NOT, RCD_SEEN_SAME, RCD_SEEN_OTHER } rcd_seen_t;     /* RCD_SEEN_OTHER: other content at this seq */
 
 typedef struct {
     jd_relief_t r;
@@ -44,12 +44,14 @@ typedef struct {                           /* what Redis has confirmed */
     uint64_t fills;                        /* refills so far; grounds.sent refers to it */
 } rcd_written_t;
 
-enum { RCD_STMT_MAX = 48 };
+#define RCD_DIR_MAX         4000
+#define RCD_STMT_MAX        48
 
 struct rcd_state_s {
     sqlite3      *db;
     sqlite3_stmt *stmt[RCD_STMT_MAX];
     int           lock_fd;
+    char          dir[RCD_DIR_MAX];        /* "" for ":memory:" */
     int           full;                    /* PRAGMA synchronous as it stands: 1 = FULL */
     rcd_marks_t   marks;                   /* kept equal to the row `state` */
     int           epoch_known;             /* 0 until the first head, token or snapshot */
@@ -75,6 +77,9 @@ int  rcd_store_begin(rcd_state_t *s, int durable);
 int  rcd_store_commit(rcd_state_t *s);
 void rcd_store_rollback(rcd_state_t *s);
 
+/* 1 when the digests of the journal were made under these rules, or there are none yet: then s->under is set, to be saved with the marks. */
+int  rcd_store_under(rcd_state_t *s, const rcd_rules_t *rules);
+void rcd_store_under_set(rcd_state_t *s, const rcd_rules_t *rules);
 int  rcd_store_save_marks(rcd_state_t *s);
 int  rcd_store_save_written(rcd_state_t *s);
 
@@ -106,9 +111,10 @@ int  rcd_store_grounds_put(rcd_state_t *s, const rcd_order_t *o);
 int  rcd_store_grounds_unsent(rcd_state_t *s, const uint8_t id[JD_GROUNDS_ID_LEN], uint64_t fill, uint8_t *value, size_t *len);
 int  rcd_store_grounds_sent(rcd_state_t *s, const uint8_t id[JD_GROUNDS_ID_LEN], uint64_t fill);
 
-int  rcd_store_token(rcd_state_t *s, rcd_lane_t lane, const rcd_event_t *ev, rcd_token_t *known);
+int  rcd_store_token(rcd_state_t *s, rcd_lane_t lane, const rcd_event_t *ev, rcd_seen_t *seen);
 int  rcd_store_token_put(rcd_state_t *s, rcd_lane_t lane, const rcd_event_t *ev);
 int  rcd_store_token_at(rcd_state_t *s, rcd_lane_t lane, uint32_t epoch, uint64_t seq);    /* 1 or 0 */
+int  rcd_store_token_top(rcd_state_t *s, rcd_lane_t lane, uint32_t epoch, uint64_t *seq);  /* highest seq remembered, 0 = none */
 int  rcd_store_tokens_trim(rcd_state_t *s, rcd_lane_t lane, uint32_t epoch, uint64_t position);
 
 int  rcd_store_quarantine(rcd_state_t *s, const char *number, rcd_quarantine_t code, const char *why, int64_t at);

@@ -1,0 +1,372 @@
+/*
+ * rcd_apply - verified tokens into the journal: the event table of design section 7, with the storage around it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "rcd_apply.h"
+#include "rcd_decide.h"
+
+/* ---- one version of an order -------------------------------------------------------------------- */
+
+static const char *const decided_why[RCD_Q_N] = {
+    [RCD_Q_TERM_TOO_LONG] = "until: the term, counted from the first `from` of this number, is "
+                            "longer than its measures allow; a new order needs a new number",
+    [RCD_Q_SUBJECT_CHANGED] = "subject: another one than before under this number; the version "
+                              "before is no longer enforced; give the other subject a new number",
+    [RCD_Q_AGGRAVATED] = "measures, until: more or longer than before without a later `served`",
+    [RCD_Q_LIFTED] = "order: lifted; a restored measure needs a new number",
+    [RCD_Q_DUPLICATE] = "subject: has as many orders as one record holds",
+};
+
+static rcd_order_rc_t quarantine(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t *old,
+                                 rcd_result_t *res)
+{
+    if (rcd_store_quarantine(s, res->number, res->code, res->why, from->iat) < 0) {
+        return RCD_ORDER_FAILED;
+    }
+    if (old != NULL && rcd_decide_stops(res->code) &&
+        rcd_store_order_end(s, old, RCD_END_REFUSED, from->iat) < 0) {
+        return RCD_ORDER_FAILED;
+    }
+    return RCD_ORDER_QUARANTINED;
+}
+
+/* Live orders of the subject besides this number; -1 when the journal failed. */
+static int others_of(rcd_state_t *s, const rcd_order_t *o)
+{
+    rcd_row_t rows[JD_ORDERS_MAX + 1];
+    int n = rcd_store_live(s, o->digest, rows, JD_ORDERS_MAX + 1), others = 0;
+
+    for (int i = 0; i < n; i++) {
+        others += strcmp(rows[i].number, o->number) != 0;
+    }
+    return n < 0 ? -1 : others;
+}
+
+static void fill_row(rcd_row_t *row, const rcd_source_t *from, const rcd_row_t *old,
+                     const rcd_order_t *o)
+{
+    memset(row, 0, sizeof(*row));
+    memcpy(row->number, o->number, sizeof(row->number));
+    memcpy(row->digest, o->digest, sizeof(row->digest));
+    memcpy(row->grounds, o->grounds_id, sizeof(row->grounds));
+    row->measures = o->measures;
+    row->flags = (o->observe || from->imported ? JD_ORDER_OBSERVE : 0u) |
+                 (o->objection ? JD_ORDER_OBJECTION : 0u) |
+                 (o->deadline_day != 0 ? JD_ORDER_DEADLINE : 0u);
+    row->served = o->served;
+    row->start = rcd_order_start(o);
+    row->until = o->until;
+    row->first_from = old != NULL && old->first_from < o->from ? old->first_from : o->from;
+    row->deadline_day = o->deadline_day;
+    row->imported = from->imported;
+}
+
+static int same_row(const rcd_row_t *a, const rcd_row_t *b)
+{
+    return memcmp(a->digest, b->digest, JD_DIGEST_LEN) == 0 &&
+           memcmp(a->grounds, b->grounds, JD_GROUNDS_ID_LEN) == 0 && a->measures == b->measures &&
+           a->flags == b->flags && a->served == b->served && a->start == b->start &&
+           a->until == b->until && a->first_from == b->first_from &&
+           a->deadline_day == b->deadline_day && a->imported == b->imported &&
+           a->ended == b->ended;
+}
+
+rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const rcd_order_t *o,
+                               rcd_result_t *res)
+{
+    rcd_row_t stored, row, binding, *old = NULL;
+    rcd_relief_row_t relief;
+    int others = others_of(s, o);
+    int had = rcd_store_order(s, o->number, &stored);
+
+    if (others < 0 || had < 0 || rcd_store_relief(s, o->number, &relief) < 0) {
+        return RCD_ORDER_FAILED;
+    }
+    if (had && from->imported && !stored.imported) {
+        return RCD_ORDER_SAME;
+    }
+    if (had && stored.imported == from->imported) {
+        old = &binding;
+        binding = stored;
+        if (from->rekey) {
+            memcpy(binding.digest, o->digest, JD_DIGEST_LEN);
+        }
+    }
+    memcpy(res->number, o->number, sizeof(res->number));
+    res->code = rcd_decide_order(old, relief.r.lifted, (unsigned) others,
+                                 rcd_order_term_max(from->rules, o->measures), o);
+    if (res->code != RCD_Q_NONE) {
+        snprintf(res->why, sizeof(res->why), "%s", decided_why[res->code]);
+        return quarantine(s, from, old, res);
+    }
+    if (rcd_store_quarantine_clear(s, o->number) < 0) {
+        return RCD_ORDER_FAILED;
+    }
+    fill_row(&row, from, old, o);
+    if (had && same_row(&stored, &row)) {
+        return RCD_ORDER_SAME;
+    }
+    if (rcd_store_grounds_put(s, o) < 0 || rcd_store_order_put(s, &row) < 0) {
+        return RCD_ORDER_FAILED;
+    }
+    return RCD_ORDER_WRITTEN;
+}
+
+rcd_order_rc_t rcd_apply_refused(rcd_state_t *s, const rcd_source_t *from, rcd_result_t *res)
+{
+    rcd_row_t stored, *old = NULL;
+    int had = res->number[0] != '\0' ? rcd_store_order(s, res->number, &stored) : 0;
+
+    if (had < 0) {
+        return RCD_ORDER_FAILED;
+    }
+    if (had && stored.imported == from->imported) {
+        old = &stored;
+    }
+    return quarantine(s, from, old, res);
+}
+
+/* ---- relief lane -------------------------------------------------------------------------------- */
+
+/* The consequences of relief for the stored order: fully lifted ends it; an objection withdrawn by the office clears the record's own flag. */
+static int relieve_order(rcd_state_t *s, const rcd_event_t *ev, const rcd_relief_row_t *r)
+{
+    rcd_row_t row;
+    int had = rcd_store_order(s, ev->number, &row);
+
+    if (had <= 0 || row.ended != RCD_END_NONE) {
+        return had < 0 ? -1 : 0;
+    }
+    if ((row.measures & ~r->r.lifted) == 0) {
+        return rcd_store_order_end(s, &row, RCD_END_LIFTED, ev->iat);
+    }
+    if (ev->kind == RCD_EV_MARK && !r->r.objection && (row.flags & JD_ORDER_OBJECTION)) {
+        row.flags &= ~(unsigned) JD_ORDER_OBJECTION;
+        return rcd_store_order_put(s, &row);
+    }
+    return 0;
+}
+
+int rcd_apply_advance(rcd_state_t *s)
+{
+    rcd_marks_t *m = &s->marks;
+    int rc;
+
+    while ((rc = rcd_store_token_at(s, RCD_LANE_RELIEF, m->epoch, m->relief_seq + 1)) > 0) {
+        m->relief_seq++;
+    }
+    if (s->relief_top < m->relief_seq) {
+        s->relief_top = m->relief_seq;
+    }
+    m->relief_behind = s->relief_top > m->relief_seq;
+    return rc;
+}
+
+int rcd_apply_epoch(rcd_state_t *s, uint32_t epoch)
+{
+    s->epoch_known = 1;
+    s->marks.epoch = epoch;
+    s->marks.seq = 0;
+    s->marks.relief_seq = 0;
+    s->head_relief_seq = 0;
+    if (rcd_store_token_top(s, RCD_LANE_RELIEF, epoch, &s->relief_top) < 0) {
+        return -1;
+    }
+    return rcd_apply_advance(s);
+}
+
+static int apply_relief_one(rcd_state_t *s, const rcd_event_t *ev, rcd_result_t *res)
+{
+    rcd_marks_t *m = &s->marks;
+    rcd_relief_row_t relief;
+    rcd_seen_t seen;
+
+    if (rcd_store_token(s, RCD_LANE_RELIEF, ev, &seen) < 0 ||
+        rcd_store_relief(s, ev->number, &relief) < 0) {
+        return -1;
+    }
+    if (rcd_decide_relief(&relief, ev) &&
+        (rcd_store_relief_put(s, ev->number, &relief, ev->iat) < 0 ||
+         relieve_order(s, ev, &relief) < 0)) {
+        return -1;
+    }
+
+    res->outcome = RCD_ACK;
+    switch (rcd_decide_position(m->epoch, m->relief_seq, seen, ev)) {
+    case RCD_POS_FORK:
+        m->forked |= ev->epoch == m->epoch;
+        res->outcome = RCD_HOLD_FORK;
+        snprintf(res->why, sizeof(res->why), "other content at relief seq %llu, which is known",
+                 (unsigned long long) ev->seq);
+        return 0;
+    case RCD_POS_KNOWN:
+        return 0;
+    case RCD_POS_NEXT:
+    case RCD_POS_BEYOND:
+        if (s->relief_top < ev->seq) {
+            s->relief_top = ev->seq;
+        }
+        break;
+    case RCD_POS_FOREIGN:
+        break;
+    }
+    if (s->relief_iat < ev->iat) {
+        s->relief_iat = ev->iat;
+    }
+    return rcd_store_token_put(s, RCD_LANE_RELIEF, ev) < 0 ? -1 : rcd_apply_advance(s);
+}
+
+/* ---- changes lane ------------------------------------------------------------------------------- */
+
+static int apply_record(rcd_state_t *s, const rcd_rules_t *rules, const rcd_event_t *ev,
+                        rcd_result_t *res)
+{
+    rcd_source_t from = {.rules = rules, .iat = ev->iat};
+    rcd_order_rc_t rc;
+    rcd_order_t o;
+
+    res->code = rcd_order_parse(rules, ev->record_json, ev->record_len, &o, res->why,
+                                sizeof(res->why));
+    if (res->code == RCD_Q_NONE && strcmp(o.number, ev->number) != 0) {
+        res->code = RCD_Q_SCHEMA;
+        snprintf(res->why, sizeof(res->why), "order: another number than the event's");
+    }
+    if (res->code != RCD_Q_NONE) {
+        snprintf(res->number, sizeof(res->number), "%s", ev->number);
+        rc = rcd_apply_refused(s, &from, res);
+    } else {
+        rc = rcd_apply_order(s, &from, &o, res);
+    }
+    if (rc == RCD_ORDER_QUARANTINED) {
+        res->outcome = RCD_ACK_QUARANTINED;
+    }
+    return rc == RCD_ORDER_FAILED ? -1 : 0;
+}
+
+static void hold(rcd_result_t *res, rcd_outcome_t outcome, const char *why, uint64_t seq)
+{
+    res->outcome = outcome;
+    snprintf(res->why, sizeof(res->why), "%s (seq %llu)", why, (unsigned long long) seq);
+}
+
+static int apply_change_one(rcd_state_t *s, const rcd_rules_t *rules, const rcd_event_t *ev,
+                            rcd_result_t *res)
+{
+    rcd_marks_t *m = &s->marks;
+    rcd_position_t pos;
+    rcd_seen_t seen;
+
+    if (rcd_store_token(s, RCD_LANE_CHANGES, ev, &seen) < 0) {
+        return -1;
+    }
+    res->outcome = RCD_ACK;
+    pos = rcd_decide_position(m->epoch, m->seq, seen, ev);
+    if (pos == RCD_POS_KNOWN) {
+        return 0;
+    }
+    if (pos == RCD_POS_FORK || m->forked) {
+        m->forked |= pos == RCD_POS_FORK && ev->epoch == m->epoch;
+        hold(res, RCD_HOLD_FORK, "the office's history has forked; it must begin a new epoch",
+             ev->seq);
+        return 0;
+    }
+    if (pos == RCD_POS_FOREIGN && s->epoch_known && ev->epoch != m->fork_epoch) {
+        hold(res, RCD_HOLD_FORK, "of a new epoch that waits for rcctl approve --epoch", ev->seq);
+        return 0;
+    }
+    if (s->snapshot_active) {
+        hold(res, RCD_HOLD_GAP, "a snapshot is being applied", ev->seq);
+        return 0;
+    }
+    if (pos != RCD_POS_NEXT || !s->epoch_known || !rcd_store_under(s, rules)) {
+        m->changes_gap = 1;
+        hold(res, RCD_HOLD_GAP, "a change before it is missing; a snapshot closes the gap",
+             ev->seq);
+        return 0;
+    }
+    if (apply_record(s, rules, ev, res) < 0 ||
+        rcd_store_token_put(s, RCD_LANE_CHANGES, ev) < 0) {
+        return -1;
+    }
+    m->seq = ev->seq;
+    return 0;
+}
+
+/* ---- a batch of one lane ------------------------------------------------------------------------ */
+
+static int by_seq(const void *a, const void *b)
+{
+    const rcd_event_t *x = *(rcd_event_t *const *) a, *y = *(rcd_event_t *const *) b;
+
+    if (x->epoch != y->epoch) {
+        return x->epoch < y->epoch ? -1 : 1;
+    }
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+static int apply_sorted(rcd_state_t *s, rcd_lane_t lane, const rcd_rules_t *rules,
+                        rcd_event_t **sorted, const rcd_event_t *events, unsigned n,
+                        rcd_result_t *results)
+{
+    for (unsigned i = 0; i < n; i++) {
+        rcd_result_t *res = &results[sorted[i] - events];
+        int rc = lane == RCD_LANE_RELIEF ? apply_relief_one(s, sorted[i], res)
+                                         : apply_change_one(s, rules, sorted[i], res);
+        if (rc < 0) {
+            return -1;
+        }
+    }
+    if (rcd_store_tokens_trim(s, lane, s->marks.epoch, lane == RCD_LANE_RELIEF
+                              ? s->marks.relief_seq : s->marks.seq) < 0) {
+        return -1;
+    }
+    return rcd_store_save_marks(s);
+}
+
+static int apply_batch(rcd_state_t *s, rcd_lane_t lane, const rcd_rules_t *rules,
+                       rcd_event_t *events, unsigned n, rcd_result_t *results)
+{
+    rcd_event_t **sorted = malloc((n + 1) * sizeof(*sorted));
+    int rc = -1;
+
+    memset(results, 0, n * sizeof(*results));
+    if (sorted == NULL) {
+        snprintf(s->fault, sizeof(s->fault), "out of memory");
+    } else {
+        for (unsigned i = 0; i < n; i++) {
+            sorted[i] = &events[i];
+        }
+        qsort(sorted, n, sizeof(*sorted), by_seq);
+        rc = rcd_store_begin(s, 1);
+        if (rc == 0 && (apply_sorted(s, lane, rules, sorted, events, n, results) < 0 ||
+                        rcd_store_commit(s) < 0)) {
+            rc = -1;
+        }
+        if (rc < 0) {
+            rcd_store_rollback(s);
+        }
+        free(sorted);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(results[i].number, sizeof(results[i].number), "%s", events[i].number);
+        if (rc < 0) {
+            results[i].outcome = RCD_HOLD_IO;
+            results[i].code = RCD_Q_NONE;
+            snprintf(results[i].why, sizeof(results[i].why), "%s", s->fault);
+        }
+    }
+    return rc;
+}
+
+int rcd_apply_relief(rcd_state_t *s, rcd_event_t *events, unsigned n, rcd_result_t *results)
+{
+    return apply_batch(s, RCD_LANE_RELIEF, NULL, events, n, results);
+}
+
+int rcd_apply_changes(rcd_state_t *s, const rcd_rules_t *rules, rcd_event_t *events, unsigned n,
+                      rcd_result_t *results)
+{
+    return apply_batch(s, RCD_LANE_CHANGES, rules, events, n, results);
+}

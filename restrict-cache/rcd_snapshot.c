@@ -1,0 +1,389 @@
+/*
+ * rcd_snapshot - a verified snapshot, or an unsigned import, applied to the journal as a difference in bounded steps.
+ *
+ *   STAGE    every line is parsed and staged, or refused
+ *   MERGE    staged and live digests side by side, ascending: a digest's orders change in one transaction
+ *   REFUSE   refused records go to quarantine
+ *   DONE     marks moved, gap and lag closed
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include "rcd_apply.h"
+#include "rcd_stage.h"
+
+#define STEP_NS      10000000         /* of work in one call */
+#define STEP_CHECK   16               /* records between two looks at the clock */
+
+typedef enum { STAGE, MERGE, REFUSE, DONE } phase_t;
+
+struct rcd_snapshot_s {
+    rcd_state_t  *s;
+    rcd_stage_t  *stage;
+    FILE         *in;
+    char         *line;               /* getline's buffer */
+    size_t        line_size;
+    rcd_source_t  from;
+    uint32_t      epoch;
+    uint64_t      seq;
+    uint64_t      relief_seq;
+    phase_t       phase;
+    uint64_t      bytes;              /* of the file */
+    uint64_t      read;               /* of these */
+    uint64_t      staged;
+    uint64_t      merged;             /* records of these */
+    uint64_t      unread;             /* records whose number could not be read */
+    int           any;                /* a digest has been merged: */
+    uint8_t       digest[JD_DIGEST_LEN];
+    int64_t       refused_pos;
+    rcd_snapshot_counts_t counts;
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* ---- begin and end ------------------------------------------------------------------------------ */
+
+/* NULL when a snapshot with these marks may be used now. */
+static const char *unfit(const rcd_state_t *s, uint32_t epoch, uint64_t seq, uint64_t relief_seq)
+{
+    const rcd_marks_t *m = &s->marks;
+
+    if (!s->epoch_known || epoch == m->fork_epoch) {
+        return NULL;
+    }
+    if (epoch != m->epoch) {
+        return epoch < m->epoch ? "of an epoch that is over"
+                                : "of a new epoch, which waits for rcctl approve --epoch";
+    }
+    if (m->forked) {
+        return "the office's history has forked; it must begin a new epoch";
+    }
+    if (relief_seq < m->relief_seq) {
+        return "older than the journal in relief_seq";
+    }
+    return seq < m->seq ? "older than the journal in seq" : NULL;
+}
+
+rcd_snapshot_t *rcd_snapshot_begin(rcd_state_t *s, const rcd_rules_t *rules, const char *path,
+                                   uint32_t epoch, uint64_t seq, uint64_t relief_seq, int64_t iat,
+                                   int observe_only, char *err, size_t err_size)
+{
+    const char *why = observe_only ? NULL : unfit(s, epoch, seq, relief_seq);
+    int rekey = !rcd_store_under(s, rules);
+    rcd_snapshot_t *sn;
+    struct stat st;
+
+    if (s->snapshot_active) {
+        why = "another one is being applied";
+    } else if (why == NULL && rekey && observe_only) {
+        why = "the digest key or the normalisers have changed; the office's snapshot must come "
+              "first (without an office: remove journal.db and import anew)";
+    }
+    if (why != NULL) {
+        snprintf(err, err_size, "snapshot: %s", why);
+        return NULL;
+    }
+    sn = calloc(1, sizeof(*sn));
+    if (sn == NULL) {
+        snprintf(err, err_size, "snapshot: out of memory");
+        return NULL;
+    }
+    sn->in = fopen(path, "re");
+    if (sn->in == NULL || fstat(fileno(sn->in), &st) != 0) {
+        snprintf(err, err_size, "snapshot: %s: %s", path, strerror(errno));
+        rcd_snapshot_end(sn);
+        return NULL;
+    }
+    sn->stage = rcd_stage_create(s->dir, err, err_size);
+    if (sn->stage == NULL) {
+        rcd_snapshot_end(sn);
+        return NULL;
+    }
+    sn->s = s;
+    sn->from = (rcd_source_t){.rules = rules, .imported = observe_only, .rekey = rekey,
+                              .iat = iat};
+    sn->epoch = epoch;
+    sn->seq = seq;
+    sn->relief_seq = relief_seq;
+    sn->bytes = (uint64_t) st.st_size;
+    s->snapshot_active = 1;
+    return sn;
+}
+
+void rcd_snapshot_end(rcd_snapshot_t *sn)
+{
+    if (sn->s != NULL) {
+        sn->s->snapshot_active = 0;
+    }
+    if (sn->stage != NULL) {
+        rcd_stage_destroy(sn->stage);
+    }
+    if (sn->in != NULL) {
+        fclose(sn->in);
+    }
+    free(sn->line);
+    free(sn);
+}
+
+void rcd_snapshot_counts(const rcd_snapshot_t *sn, rcd_snapshot_counts_t *out)
+{
+    *out = sn->counts;
+}
+
+/* ---- staging ------------------------------------------------------------------------------------ */
+
+/* Stages one line. 0 or -1. */
+static int stage_line(rcd_snapshot_t *sn, const char *line, size_t len)
+{
+    rcd_result_t res = {.code = RCD_Q_NONE};
+    rcd_order_t o;
+    int rc;
+
+    res.code = rcd_order_parse(sn->from.rules, line, len, &o, res.why, sizeof(res.why));
+    memcpy(res.number, o.number, sizeof(res.number));
+    if (res.code == RCD_Q_NONE) {
+        rc = rcd_stage_put(sn->stage, &o);
+        sn->staged += rc == 0;
+        if (rc <= 0) {
+            return rc;
+        }
+        res.code = RCD_Q_DUPLICATE;
+        snprintf(res.why, sizeof(res.why), "order: number twice in one snapshot");
+    }
+    sn->unread += res.number[0] == '\0';
+    return rcd_stage_refuse(sn->stage, &res);
+}
+
+/* Reads lines until the time is over: 1 more to read, 0 all read, -1. */
+static int stage_some(rcd_snapshot_t *sn, int64_t end)
+{
+    for (unsigned n = 1;; n++) {
+        ssize_t len = getline(&sn->line, &sn->line_size, sn->in);
+
+        if (len < 0) {
+            return ferror(sn->in) ? -1 : 0;
+        }
+        sn->read += (uint64_t) len;
+        if (len > 0 && sn->line[len - 1] == '\n') {
+            len--;
+        }
+        if (len > 0 && stage_line(sn, sn->line, (size_t) len) < 0) {
+            return -1;
+        }
+        if (n % STEP_CHECK == 0 && now_ns() >= end) {
+            return 1;
+        }
+    }
+}
+
+/* ---- merging ------------------------------------------------------------------------------------ */
+
+static int count(rcd_snapshot_t *sn, rcd_order_rc_t rc)
+{
+    sn->counts.applied += rc == RCD_ORDER_WRITTEN;
+    sn->counts.unchanged += rc == RCD_ORDER_SAME;
+    sn->counts.quarantined += rc == RCD_ORDER_QUARANTINED;
+    return rc == RCD_ORDER_FAILED ? -1 : 0;
+}
+
+/* A snapshot of the epoch in which an objection was marked, and of a later moment, tells whether it still stands. */
+static int objection_over(rcd_snapshot_t *sn, const rcd_order_t *o)
+{
+    rcd_relief_row_t r;
+    int rc = rcd_store_relief(sn->s, o->number, &r);
+
+    if (rc <= 0 || !r.r.objection || o->objection || sn->epoch != r.mark_epoch ||
+        sn->relief_seq <= r.mark_seq) {
+        return rc < 0 ? -1 : 0;
+    }
+    r.r.objection = 0;
+    r.mark_seq = sn->relief_seq;
+    return rcd_store_relief_put(sn->s, o->number, &r, sn->from.iat);
+}
+
+/* Ends what is live of this digest and not in the snapshot. When numbers could not be read nobody knows what is absent: then such an end may be put right later. */
+static int merge_absent(rcd_snapshot_t *sn, const uint8_t *digest)
+{
+    rcd_row_t rows[JD_ORDERS_MAX];
+    int n = rcd_store_live(sn->s, digest, rows, JD_ORDERS_MAX);
+
+    for (int i = 0; i < n; i++) {
+        int has = rows[i].imported ? 1 : rcd_stage_has(sn->stage, rows[i].number);
+
+        if (has < 0 || (has == 0 && rcd_store_order_end(sn->s, &rows[i], sn->unread > 0
+                        ? RCD_END_REFUSED : RCD_END_DROPPED, sn->from.iat) < 0)) {
+            return -1;
+        }
+        sn->counts.dropped += has == 0;
+    }
+    return n < 0 ? -1 : 0;
+}
+
+static int merge_digest(rcd_snapshot_t *sn, const uint8_t *digest)
+{
+    rcd_result_t res;
+    rcd_order_t o = {.number = ""};
+    int rc;
+
+    if (!sn->from.imported && merge_absent(sn, digest) < 0) {
+        return -1;
+    }
+    while ((rc = rcd_stage_order(sn->stage, digest, o.number, &o)) > 0) {
+        memset(&res, 0, sizeof(res));
+        sn->merged++;
+        if ((!sn->from.imported && objection_over(sn, &o) < 0) ||
+            count(sn, rcd_apply_order(sn->s, &sn->from, &o, &res)) < 0) {
+            return -1;
+        }
+    }
+    return rc;
+}
+
+/* The next digest of either side: 1, 0 none is left, -1. */
+static int next_digest(rcd_snapshot_t *sn, uint8_t *digest)
+{
+    const uint8_t *after = sn->any ? sn->digest : NULL;
+    uint8_t live[JD_DIGEST_LEN];
+    int a = rcd_stage_next(sn->stage, after, digest);
+    int b = sn->from.imported ? 0 : rcd_store_next_live(sn->s, after, live);
+
+    if (a < 0 || b < 0) {
+        return -1;
+    }
+    if (b > 0 && (a == 0 || memcmp(live, digest, JD_DIGEST_LEN) < 0)) {
+        memcpy(digest, live, JD_DIGEST_LEN);
+    }
+    return a > 0 || b > 0;
+}
+
+static int merge_some(rcd_snapshot_t *sn, int64_t end)
+{
+    uint8_t digest[JD_DIGEST_LEN];
+    int rc;
+
+    for (unsigned n = 1; (rc = next_digest(sn, digest)) > 0; n++) {
+        if (merge_digest(sn, digest) < 0) {
+            return -1;
+        }
+        memcpy(sn->digest, digest, JD_DIGEST_LEN);
+        sn->any = 1;
+        if (n % STEP_CHECK == 0 && now_ns() >= end) {
+            return 1;
+        }
+    }
+    return rc;
+}
+
+static int refuse_some(rcd_snapshot_t *sn, int64_t end)
+{
+    rcd_result_t res;
+    int rc;
+
+    for (unsigned n = 1; (rc = rcd_stage_refused(sn->stage, &sn->refused_pos, &res)) > 0; n++) {
+        if (count(sn, rcd_apply_refused(sn->s, &sn->from, &res)) < 0) {
+            return -1;
+        }
+        if (n % STEP_CHECK == 0 && now_ns() >= end) {
+            return 1;
+        }
+    }
+    return rc;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------ */
+
+/* Marks of the snapshot become the journal's; relief that came meanwhile counts on top of them. */
+static int move_marks(rcd_snapshot_t *sn)
+{
+    rcd_state_t *s = sn->s;
+    rcd_marks_t *m = &s->marks;
+
+    if (sn->from.imported) {
+        return 0;
+    }
+    if ((!s->epoch_known || m->epoch != sn->epoch) && rcd_apply_epoch(s, sn->epoch) < 0) {
+        return -1;
+    }
+    if (m->fork_epoch == sn->epoch) {
+        m->fork_epoch = 0;
+    }
+    if (sn->from.rekey) {
+        s->written.refill = 1;
+        rcd_store_under_set(s, sn->from.rules);
+        if (rcd_store_save_written(s) < 0) {
+            return -1;
+        }
+    }
+    m->forked = 0;
+    m->changes_gap = 0;
+    m->seq = sn->seq;
+    if (m->relief_seq < sn->relief_seq) {
+        m->relief_seq = sn->relief_seq;
+    }
+    if (s->relief_iat < sn->from.iat) {
+        s->relief_iat = sn->from.iat;
+    }
+    return rcd_apply_advance(s);
+}
+
+/* One step of a phase that writes to the journal: `work` inside one transaction. Lost by a power cut it is done again; the last one is not lost. */
+static int in_transaction(rcd_snapshot_t *sn, int (*work)(rcd_snapshot_t *, int64_t), int64_t end)
+{
+    rcd_state_t *s = sn->s;
+    int rc;
+
+    if (rcd_store_begin(s, work == NULL) < 0) {
+        return -1;
+    }
+    rc = work != NULL ? work(sn, end) : move_marks(sn);
+    if (rc < 0 || rcd_store_save_marks(s) < 0 || rcd_store_commit(s) < 0) {
+        rcd_store_rollback(s);
+        return -1;
+    }
+    return rc;
+}
+
+int rcd_snapshot_step(rcd_snapshot_t *sn, uint64_t *done, uint64_t *total, char *err,
+                      size_t err_size)
+{
+    int64_t end = now_ns() + STEP_NS;
+    int rc = -1;
+
+    switch (sn->phase) {
+    case STAGE:
+        rc = stage_some(sn, end);
+        sn->phase = rc == 0 ? MERGE : STAGE;
+        break;
+    case MERGE:
+        rc = in_transaction(sn, merge_some, end);
+        sn->phase = rc == 0 ? REFUSE : MERGE;
+        break;
+    case REFUSE:
+        rc = in_transaction(sn, refuse_some, end);
+        if (rc == 0) {
+            rc = in_transaction(sn, NULL, end);
+            sn->phase = rc == 0 ? DONE : REFUSE;
+        }
+        break;
+    case DONE:
+        break;
+    }
+    *total = 2 * sn->bytes;
+    *done = sn->phase == STAGE ? sn->read
+            : sn->phase == MERGE && sn->staged > 0
+                ? sn->bytes + sn->bytes * sn->merged / sn->staged : *total;
+    if (rc < 0) {
+        snprintf(err, err_size, "snapshot: %s", sn->phase == STAGE ? rcd_stage_fault(sn->stage)
+                                                                   : sn->s->fault);
+    }
+    return sn->phase == DONE ? 0 : rc < 0 ? -1 : 1;
+}
