@@ -372,7 +372,7 @@ uint64_t jd_table_sweep(jd_table_t *t, uint64_t *pos, uint64_t n, unsigned keep)
     uint64_t line = *pos < JD_TABLE_PATH ? 0 : *pos - (JD_TABLE_PATH - 1);
     uint64_t end = n < t->lines - *pos ? *pos + n : t->lines;
 
-    /* Back a little, above: a remove since the last call may have pulled an old entry across *pos. */
+    /* From a little before: a remove since the last call may have pulled an old entry across. */
     for ( ; line < end; line++) {
         uint64_t head;
 

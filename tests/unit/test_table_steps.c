@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 static long    stores_left = -1;        /* the writer dies after so many stores; -1 = it lives */
-static long    loads_left = -1;         /* the reader is overtaken after so many loads; -1 = never */
+static long    loads_left = -1;         /* the reader is overtaken after so many; -1 = never */
 static jmp_buf killed;
 
 static void overtake(void);
@@ -194,6 +194,7 @@ static void test_writer_killed_at_each_store(void **unused)
                 keep[next.key] = 0;
                 run(next);
                 check(keep);
+                assert_true(next.kind == PUT || !is_in(next.key));
                 keep[next.key] = next.kind == PUT && is_in(next.key);
             }
 
