@@ -1,5 +1,5 @@
 /*
- * ts.h - what the parts of terminal-sim share: subcommands, test identifiers, scenario lines, files that grow.
+ * ts.h - what the parts of terminal-sim share: subcommands, test identifiers, scenario lines.
  *
  * The terminals' own engine is declared in ts_terminal.h.
  */
@@ -14,7 +14,7 @@
 #include "core/jd_order.h"
 #include "core/jd_subject.h"
 
-/* ---- subcommands: argv[0] is the subcommand's name; each returns the exit code ---------------------------------- */
+/* ---- subcommands: argv[0] is the subcommand's name; each returns the exit code --------------- */
 
 #define TS_EXIT_OK       0
 #define TS_EXIT_WRONG    1      /* wrong answers or transport errors */
@@ -29,11 +29,11 @@ int ts_backends_main(int argc, char **argv);
 /* "terminal-sim: <text>" on stderr. Returns TS_EXIT_USAGE. Never given an identifier. */
 int ts_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- test identifiers (ts_population.c) ------------------------------------------------------------------------- */
+/* ---- test identifiers (ts_population.c) ------------------------------------------------------ */
 
-#define TS_ID_SIZE       24                     /* identifier and NUL */
-#define TS_ID_INDEX_MAX  100000000000ull        /* indexes of one kind: 0 .. 10^11 - 1 (cnid: 10^8 - 1) */
-#define TS_CNID_INDEX_MAX 100000000ull
+#define TS_ID_SIZE         24                   /* identifier and NUL */
+#define TS_ID_INDEX_MAX    100000000000ull      /* indexes of one kind: 0 .. 10^11 - 1 */
+#define TS_CNID_INDEX_MAX  100000000ull         /* of scheme cnid: 0 .. 10^8 - 1 */
 
 typedef enum {
     TS_LISTED,                  /* cards that a generated order may name */
@@ -41,27 +41,31 @@ typedef enum {
 } ts_kind_t;
 
 /*
- * Writes test identifier number `index` of a seed, a kind and a scheme: the same arguments always give the same
- * text, two different (kind, index) never do under one seed. card, patron, uid: "9900" and 12 digits; uscc is not
- * generated. cnid: valid by GB 11643, region 99xxxx, which is given to no place. Returns the length, 0 when the
- * index is too large or the scheme is uscc.
+ * Writes test identifier number `index` of a seed, a kind and a scheme: the same arguments always
+ * give the same text, two different (kind, index) never do under one seed. card, patron, uid:
+ * "9900" and 12 digits; uscc is not generated. cnid: valid by GB 11643, region 99xxxx, which is
+ * given to no place. Returns the length, 0 when the index is too large or the scheme is uscc.
  */
-size_t ts_identifier(jd_scheme_t scheme, uint64_t seed, ts_kind_t kind, uint64_t index, char out[TS_ID_SIZE]);
+size_t ts_identifier(jd_scheme_t scheme, uint64_t seed, ts_kind_t kind, uint64_t index,
+                     char out[TS_ID_SIZE]);
 
-/* Masks an identifier for people to read: all but its last two characters become '*'. `out` takes JD_SUBJECT_MAX + 1. */
+/* Masks an identifier for people to read: all but its last two characters become '*'. `out` takes
+ * JD_SUBJECT_MAX + 1 bytes. */
 void ts_mask(const char *id, size_t len, char *out);
 
 /* One step of splitmix64: the simulator's only source of chance, so that a seed repeats a run. */
 uint64_t ts_random(uint64_t *state);
 
-/* ---- scenario lines (ts_scenario.c) ----------------------------------------------------------------------------- */
+/* ---- scenario lines (ts_scenario.c) ---------------------------------------------------------- */
 
 /*
- * One line of a scenario file is one JSON object, what `office publish` takes and what the oracle reads:
+ * One line of a scenario file is one JSON object, what `office publish` takes and what the oracle
+ * reads:
  *
- *   {"order":"CS-...","subject":{"scheme":"card","id":"..."},"measures":[...], ...}   an order: the feed's record
- *   {"lift":"CS-...","measures":["bus.ride"]}                                         a lift; no measures = whole order
- *   {"mark":"CS-...","objection":true}                                                objection begins or ends
+ *   {"order":"CS-...","subject":{"scheme":"card","id":"..."},"measures":[...], ...}
+ *                                                the feed's record: an order, new or amended
+ *   {"lift":"CS-...","measures":["bus.ride"]}   a lift; no measures = the whole order
+ *   {"mark":"CS-...","objection":true}           an objection begins or ends
  *
  * Empty lines and lines beginning with '#' are skipped by whoever reads the file.
  */
@@ -85,10 +89,10 @@ typedef struct {
     int64_t        until;
 } ts_line_t;
 
-/* Parses one line (without its newline). Returns NULL, or a static phrase that says what is wrong. */
+/* Parses one line, its newline cut off. Returns NULL, or a static phrase: what is wrong. */
 const char *ts_line_parse(const char *text, size_t len, ts_line_t *out);
 
-/* ---- text files that another process appends to (ts_lines.c) ---------------------------------------------------- */
+/* ---- text files that another process appends to (ts_lines.c) --------------------------------- */
 
 typedef struct ts_lines ts_lines_t;
 
@@ -97,8 +101,9 @@ typedef int (*ts_line_fn)(void *data, const char *text, size_t len, unsigned num
 
 /* Opens a file of lines. NULL: told on stderr. */
 ts_lines_t *ts_lines_open(const char *path);
-/* Reads the whole lines added since the last call (a last line without newline waits, or is given when `final`). Skips empty
- * and '#' lines. Never blocks longer than the disk. Returns 0, the callback's non-zero, or -1: told on stderr. */
+/* Reads the whole lines added since the last call (a last line without newline waits, or is given
+ * when `final`). Skips empty and '#' lines. Never blocks longer than the disk. Returns 0, the
+ * callback's non-zero, or -1: told on stderr. */
 int ts_lines_read(ts_lines_t *lines, int final, ts_line_fn fn, void *data);
 void ts_lines_close(ts_lines_t *lines);
 

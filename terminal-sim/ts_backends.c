@@ -1,5 +1,5 @@
 /*
- * ts_backends.c - the three backends behind the gate: citizen-card, bus-validator, library-checkout. They answer whoever comes.
+ * ts_backends.c - the three backends behind the gate; they answer whoever comes.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -26,7 +26,8 @@ typedef struct {
 } body_t;
 
 /* Answers one request of a path; fills `answer` and returns the status. `body` is never NULL. */
-typedef unsigned (*serve_fn)(cJSON *answer, struct MHD_Connection *c, const body_t *body, uint64_t n);
+typedef unsigned (*serve_fn)(cJSON *answer, struct MHD_Connection *c, const body_t *body,
+                             uint64_t n);
 
 typedef struct {
     const char *path;
@@ -68,7 +69,8 @@ static unsigned serve_tap(cJSON *answer, struct MHD_Connection *c, const body_t 
     return MHD_HTTP_OK;
 }
 
-static unsigned serve_checkout(cJSON *answer, struct MHD_Connection *c, const body_t *body, uint64_t n)
+static unsigned serve_checkout(cJSON *answer, struct MHD_Connection *c, const body_t *body,
+                               uint64_t n)
 {
     cJSON *request = cJSON_ParseWithLength((const char *) body->bytes, body->len);
     const cJSON *patron = cJSON_GetObjectItemCaseSensitive(request, "patron_barcode");
@@ -77,7 +79,8 @@ static unsigned serve_checkout(cJSON *answer, struct MHD_Connection *c, const bo
 
     (void) c;
     if (!cJSON_IsString(patron) || !cJSON_IsString(item)) {
-        status = wrong(answer, MHD_HTTP_BAD_REQUEST, "patron_barcode and item_barcode are needed, as JSON strings");
+        status = wrong(answer, MHD_HTTP_BAD_REQUEST,
+                       "patron_barcode and item_barcode are needed, as JSON strings");
     } else {
         cJSON_AddStringToObject(answer, "item_barcode", item->valuestring);
         cJSON_AddNumberToObject(answer, "loan_days", 30);
@@ -93,7 +96,9 @@ static int has_card(const body_t *body)
     uint8_t card[JD_SUBJECT_RAW_MAX];
     size_t len;
 
-    return jd_form_find(body->bytes, body->len, "card_no", 7, 1, card, sizeof card, &len) == JD_FORM_FOUND && len > 0;
+    return jd_form_find(body->bytes, body->len, "card_no", 7, 1, card, sizeof card, &len)
+               == JD_FORM_FOUND
+           && len > 0;
 }
 
 static unsigned serve_bike(cJSON *answer, struct MHD_Connection *c, const body_t *body, uint64_t n)
@@ -118,14 +123,16 @@ static unsigned serve_tour(cJSON *answer, struct MHD_Connection *c, const body_t
 }
 
 static backend_t backends[] = {
-    { .name = "citizen-card", .route = { { "/card/bike", serve_bike }, { "/card/tour", serve_tour } } },
+    { .name = "citizen-card",
+      .route = { { "/card/bike", serve_bike }, { "/card/tour", serve_tour } } },
     { .name = "bus-validator", .route = { { "/bus/tap", serve_tap } } },
     { .name = "library-checkout", .route = { { "/library/checkout", serve_checkout } } },
 };
 
 #define BACKENDS  (sizeof backends / sizeof backends[0])
 
-static unsigned serve(backend_t *b, cJSON *answer, struct MHD_Connection *c, const char *url, const body_t *body, uint64_t n)
+static unsigned serve(backend_t *b, cJSON *answer, struct MHD_Connection *c, const char *url,
+                      const body_t *body, uint64_t n)
 {
     if (body->too_long)
         return wrong(answer, MHD_HTTP_CONTENT_TOO_LARGE, "body over 64 KiB");
@@ -142,7 +149,8 @@ static unsigned serve(backend_t *b, cJSON *answer, struct MHD_Connection *c, con
     return wrong(answer, MHD_HTTP_NOT_FOUND, "no such path");
 }
 
-static enum MHD_Result reply(backend_t *b, struct MHD_Connection *c, const char *url, const body_t *body)
+static enum MHD_Result reply(backend_t *b, struct MHD_Connection *c, const char *url,
+                             const body_t *body)
 {
     const char *mark = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "JD-Status");
     cJSON *answer = cJSON_CreateObject();
@@ -175,8 +183,9 @@ static enum MHD_Result reply(backend_t *b, struct MHD_Connection *c, const char 
 }
 
 /* libmicrohttpd calls this once for the head, once or more for the body, and once at its end. */
-static enum MHD_Result handle(void *data, struct MHD_Connection *c, const char *url, const char *method, const char *version,
-                              const char *part, size_t *part_len, void **request)
+static enum MHD_Result handle(void *data, struct MHD_Connection *c, const char *url,
+                              const char *method, const char *version, const char *part,
+                              size_t *part_len, void **request)
 {
     body_t *body = *request;
     size_t room;
@@ -204,7 +213,8 @@ static enum MHD_Result handle(void *data, struct MHD_Connection *c, const char *
     return reply(data, c, url, body);
 }
 
-static void completed(void *data, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode code)
+static void completed(void *data, struct MHD_Connection *c, void **request,
+                      enum MHD_RequestTerminationCode code)
 {
     (void) data;
     (void) c;
@@ -218,9 +228,11 @@ static int start(backend_t *b)
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t) b->port),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
-    b->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, (uint16_t) b->port, NULL, NULL, handle, b,
-                                 MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
-                                 MHD_OPTION_CONNECTION_TIMEOUT, 300u, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+    b->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, (uint16_t) b->port, NULL, NULL,
+                                 handle, b, MHD_OPTION_SOCK_ADDR, &address,
+                                 MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+                                 MHD_OPTION_CONNECTION_TIMEOUT, 300u,
+                                 MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
     if (!b->daemon) {
         ts_complain("%s: cannot listen on 127.0.0.1:%u: %s", b->name, b->port, strerror(errno));
         return -1;
@@ -251,16 +263,17 @@ static int write_ports(const char *path)
 
 static int help(void)
 {
-    puts("terminal-sim backends - what stands behind the gate, on 127.0.0.1 until SIGTERM\n\n"
-         "  --citizen-card PORT      POST /card/bike, /card/tour (form field card_no)\n"
-         "  --bus-validator PORT     POST or GET /bus/tap (header X-Card-No)\n"
-         "  --library-checkout PORT  POST /library/checkout (JSON patron_barcode, item_barcode)\n"
-         "                           0, the default, takes a free port\n"
-         "  --ports-file FILE        writes lines \"name port\" once all three listen\n\n"
-         "Each answers JSON, tells the JD-Status it was given in member jd_status and in header X-Backend-JD-Status,\n"
-         "and its counts at GET /stats.\n\n"
-         "Example\n"
-         "  terminal-sim backends --citizen-card 9001 --bus-validator 9002 --library-checkout 9003");
+    puts(
+        "terminal-sim backends - what stands behind the gate, on 127.0.0.1 until SIGTERM\n\n"
+        "  --citizen-card PORT      POST /card/bike, /card/tour (form field card_no)\n"
+        "  --bus-validator PORT     POST or GET /bus/tap (header X-Card-No)\n"
+        "  --library-checkout PORT  POST /library/checkout (JSON patron_barcode, item_barcode)\n"
+        "                           0, the default, takes a free port\n"
+        "  --ports-file FILE        writes lines \"name port\" once all three listen\n\n"
+        "Each answers JSON, tells the JD-Status it was given in member jd_status and in header\n"
+        "X-Backend-JD-Status, and its counts at GET /stats.\n\n"
+        "Example\n"
+        "  terminal-sim backends --citizen-card 9001 --bus-validator 9002 --library-checkout 9003");
     return 1;
 }
 
@@ -268,9 +281,12 @@ static int help(void)
 static int options(int argc, char **argv, const char **ports_file)
 {
     static const struct option table[] = {
-        { "citizen-card", required_argument, NULL, 0 },    { "bus-validator", required_argument, NULL, 1 },
-        { "library-checkout", required_argument, NULL, 2 }, { "ports-file", required_argument, NULL, 3 },
-        { "help", no_argument, NULL, 4 },                   { NULL, 0, NULL, 0 },
+        { "citizen-card", required_argument, NULL, 0 },         /* 0..2: as in backends[] */
+        { "bus-validator", required_argument, NULL, 1 },
+        { "library-checkout", required_argument, NULL, 2 },
+        { "ports-file", required_argument, NULL, 3 },
+        { "help", no_argument, NULL, 4 },
+        { NULL, 0, NULL, 0 },
     };
     unsigned long port;
     int option;
@@ -311,7 +327,7 @@ int ts_backends_main(int argc, char **argv)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    sigprocmask(SIG_BLOCK, &signals, NULL);         /* before the threads, so that only sigwait sees them */
+    sigprocmask(SIG_BLOCK, &signals, NULL);     /* before the threads: only sigwait sees them */
     for (unsigned i = 0; i < BACKENDS && rc == 0; i++)
         rc = start(&backends[i]);
     if (rc == 0 && ports_file)

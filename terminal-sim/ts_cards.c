@@ -19,8 +19,8 @@ int ts_card_plain(const char *id, size_t len)
     if (len == 0 || len > TS_CARD_MAX)
         return 0;
     for (size_t i = 0; i < len; i++) {
-        if (!((id[i] >= '0' && id[i] <= '9') || (id[i] >= 'A' && id[i] <= 'Z') || (id[i] >= 'a' && id[i] <= 'z')
-              || id[i] == '.' || id[i] == '_' || id[i] == '-'))
+        if (!((id[i] >= '0' && id[i] <= '9') || (id[i] >= 'A' && id[i] <= 'Z')
+              || (id[i] >= 'a' && id[i] <= 'z') || id[i] == '.' || id[i] == '_' || id[i] == '-'))
             return 0;
     }
     return 1;
@@ -32,7 +32,8 @@ static int add(void *data, const char *text, size_t len, unsigned number)
     char **more;
 
     if (!ts_card_plain(text, len)) {
-        ts_complain("%s:%u: not an identifier of 1 to %d of 0-9 A-Z a-z . _ -", c->options->population, number, TS_CARD_MAX);
+        ts_complain("%s:%u: not an identifier of 1 to %d of 0-9 A-Z a-z . _ -",
+                    c->options->population, number, TS_CARD_MAX);
         return -1;
     }
     if (c->n == c->size) {
@@ -107,5 +108,6 @@ void ts_cards_next(ts_cards_t *c, char card[TS_CARD_MAX + 1])
     else if (c->n > 0)
         strcpy(card, c->population[ts_random(&c->random) % c->n]);
     else
-        ts_identifier(c->options->scheme, c->options->seed, TS_CLEAN, ts_random(&c->random) % c->options->clean, card);
+        ts_identifier(c->options->scheme, c->options->seed, TS_CLEAN,
+                      ts_random(&c->random) % c->options->clean, card);
 }

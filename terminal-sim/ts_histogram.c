@@ -1,5 +1,6 @@
 /*
- * ts_histogram.c - log-linear histogram in fixed memory: exact below 64, then 64 equal steps each power of two.
+ * ts_histogram.c - log-linear histogram in fixed memory: exact below 64, then 64 equal steps in
+ * each power of two.
  */
 #include "ts_terminal.h"
 

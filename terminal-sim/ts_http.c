@@ -55,8 +55,9 @@ static ts_http_rc_t status_line(ts_http_t *h)
     const char *s = h->line;
     uint64_t status;
 
-    if (h->line_len < 12 || memcmp(s, "HTTP/1.", 7) != 0 || (s[7] != '0' && s[7] != '1') || s[8] != ' '
-        || read_number(s + 9, 3, 10, &status) != 0 || (h->line_len > 12 && s[12] != ' ') || status < 100)
+    if (h->line_len < 12 || memcmp(s, "HTTP/1.", 7) != 0 || (s[7] != '0' && s[7] != '1')
+        || s[8] != ' ' || read_number(s + 9, 3, 10, &status) != 0
+        || (h->line_len > 12 && s[12] != ' ') || status < 100)
         return bad(h, "status line is not HTTP/1.x");
     h->status = (int) status;
     h->keep_alive = s[7] == '1';
@@ -272,7 +273,7 @@ size_t ts_http_param(const char *status, const char *name, char *out, size_t out
     const char *p = status;
     int quoted = 0;
 
-    for (; *p; p++) {                           /* to the ';' before the name, quoted strings skipped */
+    for (; *p; p++) {               /* to the ';' before the name, quoted strings skipped */
         if (*p == '"')
             quoted = !quoted;
         else if (quoted && *p == '\\' && p[1])

@@ -1,5 +1,5 @@
 /*
- * ts_http.h - a strict HTTP/1.1 response parser: bytes in, one whole response out. No sockets, no allocation.
+ * ts_http.h - a strict HTTP/1.1 response parser: bytes in, one whole response out.
  */
 #ifndef TS_HTTP_H
 #define TS_HTTP_H
@@ -9,7 +9,7 @@
 
 #define TS_HTTP_LINE_MAX    8192        /* one header, status or chunk line */
 #define TS_HTTP_HEAD_MAX    32768       /* all lines of one response together */
-#define TS_HTTP_BODY_KEPT   4096        /* bytes of the body that are kept; the rest is counted and dropped */
+#define TS_HTTP_BODY_KEPT   4096        /* bytes of a body that are kept; the rest is counted */
 #define TS_HTTP_STATUS_MAX  512         /* bytes of a kept JD-Status */
 
 typedef enum {
@@ -47,25 +47,26 @@ typedef struct {
     uint64_t        body_len;           /* whole body */
     size_t          kept_len;           /* of `body` */
     uint8_t         body[TS_HTTP_BODY_KEPT];
-    char            gate_status[TS_HTTP_STATUS_MAX];      /* JD-Status: the gate's word to the terminal; "" = absent */
-    char            backend_status[TS_HTTP_STATUS_MAX];   /* X-Backend-JD-Status: what our backends say they were given */
+    char            gate_status[TS_HTTP_STATUS_MAX];      /* JD-Status of the gate, "" = none */
+    char            backend_status[TS_HTTP_STATUS_MAX];   /* what our backends were given */
 } ts_http_t;
 
 /* Makes ready for the next response. */
 void ts_http_init(ts_http_t *h);
 
 /*
- * Feeds `len` bytes. Refused, as a client that trusts them could be lied to: obs-fold, white space before a colon, a
- * Content-Length that is repeated or not digits only, Content-Length with Transfer-Encoding, a coding other than chunked,
- * bytes after the response (nobody asked for a second one), a repeated JD-Status. Interim 1xx responses are skipped.
+ * Feeds `len` bytes. Refused, as a client that trusts them could be lied to: obs-fold, white space
+ * before a colon, a Content-Length that is repeated or not digits only, Content-Length with
+ * Transfer-Encoding, a coding other than chunked, bytes after the response (nobody asked for a
+ * second one), a repeated JD-Status. Interim 1xx responses are skipped.
  */
 ts_http_rc_t ts_http_feed(ts_http_t *h, const uint8_t *in, size_t len);
 
 /* The peer closed: TS_HTTP_DONE when that is how this body ends, else TS_HTTP_BAD. */
 ts_http_rc_t ts_http_close(ts_http_t *h);
 
-/* Finds parameter `name` of a JD-Status (RFC 8941 item with parameters; string or token) and copies its value. Returns
- * its length, 0 when it is not there or does not fit. */
+/* Finds parameter `name` of a JD-Status (RFC 8941 item with parameters; string or token) and copies
+ * its value. Returns its length, 0 when it is not there or does not fit. */
 size_t ts_http_param(const char *status, const char *name, char *out, size_t out_size);
 
 #endif

@@ -1,13 +1,15 @@
 /*
- * ts_kiosk.c - a library self-service kiosk: a checkout is a POST of JSON with patron and item barcodes.
+ * ts_kiosk.c - a library kiosk: a checkout is a POST of JSON with patron and item barcodes.
  */
 #include "ts_terminal.h"
 
-static size_t write_checkout(char *out, const char *host, const char *path, const char *card, uint64_t n)
+static size_t write_checkout(char *out, const char *host, const char *path, const char *card,
+                             uint64_t n)
 {
     char body[256];
-    int len = snprintf(body, sizeof body, "{\"patron_barcode\":\"%s\",\"item_barcode\":\"TEST%08llu\"}", card,
-                       (unsigned long long) (n % 100000000));
+    int len =
+        snprintf(body, sizeof body, "{\"patron_barcode\":\"%s\",\"item_barcode\":\"TEST%08llu\"}",
+                 card, (unsigned long long) (n % 100000000));
 
     return (size_t) snprintf(out, TS_REQUEST_MAX,
                              "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
@@ -19,8 +21,9 @@ int ts_kiosk_main(int argc, char **argv)
 {
     static const ts_terminal_t kiosk = {
         .name = "kiosk",
-        .what = "library kiosks: POST /library/checkout, JSON member patron_barcode, measure library.checkout",
-        .example = "terminal-sim kiosk --url http://127.0.0.1:8080 --rate 200 --duration 10 --scheme card --oracle orders.ndjson",
+        .what = "library kiosks: POST /library/checkout (JSON member patron_barcode), "
+                "measure library.checkout",
+        .example = "--url http://127.0.0.1:8080 --scheme card --rate 200 --oracle orders.ndjson",
         .scheme = JD_SCHEME_PATRON,
         .n_services = 1,
         .service = { { "/library/checkout", "library.checkout" } },

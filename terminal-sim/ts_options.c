@@ -61,40 +61,43 @@ static const struct option table[] = {
 
 static void help(const ts_terminal_t *t)
 {
-    printf("terminal-sim %s - %s\n\n"
-           "Where\n"
-           "  --url URL             http://host:port of the gate; or --host HOST --port PORT\n"
-           "How much\n"
-           "  --rate R              requests a second, sent on time whether or not answers come (100)\n"
-           "  --connections N       keep-alive connections (8)\n"
-           "  --duration S | --count N\n"
-           "                        how long (10 s), or how many requests\n"
-           "  --timeout MS          of one request (10000)\n"
-           "Which cards\n"
-           "  --clean N             generated test cards that no generated order names (100000)\n"
-           "  --population FILE     these instead, one a line\n"
-           "  --seed N              of generated cards and of chance (1); `office generate` takes the same\n"
-           "  --share-listed PCT    share of requests with a card that an order names (10)\n"
-           "  --scheme NAME         scheme under which the gate reads the card (%s)\n"
-           "What is right\n"
-           "  --listed FILE         orders, lifts and marks, as `office publish` takes them\n"
-           "  --oracle FILE         the same, followed while running: append a line, then publish it\n"
-           "  --window MS           after an appended line both answers are right (2000)\n"
-           "  --dry-run-expected    the gate observes: a denial is wrong\n"
-           "  --expect-open         an outage: everybody passes\n"
-           "  --deny-status CODE    status of a denial (403)\n"
-           "Output\n"
-           "  --json                the report as one JSON object\n\n"
-           "Exit code: 0 no wrong answer and no transport error, 1 some, 2 options or files cannot be used.\n\n"
-           "Examples\n"
-           "  %s\n"
-           "  terminal-sim %s --port 8080 --rate 500 --duration 30 --oracle orders.ndjson --share-listed 20 --json\n"
-           "  terminal-sim %s --port 8080 --rate 500 --duration 5 --listed orders.ndjson --expect-open\n",
-           t->name, t->what, jd_scheme_names[t->scheme], t->example, t->name, t->name);
+    printf(
+        "terminal-sim %s - %s\n\n"
+        "Where\n"
+        "  --url URL             http://host:port of the gate; or --host HOST --port PORT\n"
+        "How much\n"
+        "  --rate R              requests a second, on time whether or not answers come (100)\n"
+        "  --connections N       keep-alive connections (8)\n"
+        "  --duration S | --count N\n"
+        "                        how long (10 s), or how many requests\n"
+        "  --timeout MS          of one request (10000)\n"
+        "Which cards\n"
+        "  --clean N             generated test cards that no generated order names (100000)\n"
+        "  --population FILE     these instead, one a line\n"
+        "  --seed N              of generated cards and of chance (1), as `office generate`'s\n"
+        "  --share-listed PCT    share of requests with a card that an order names (10)\n"
+        "  --scheme NAME         scheme under which the gate reads the card (%s)\n"
+        "What is right\n"
+        "  --listed FILE         orders, lifts and marks, as `office publish` takes them\n"
+        "  --oracle FILE         the same, followed while running: append a line, then publish it\n"
+        "  --window MS           after an appended line both answers are right (2000)\n"
+        "  --dry-run-expected    the gate observes: a denial is wrong\n"
+        "  --expect-open         an outage: everybody passes\n"
+        "  --deny-status CODE    status of a denial (403)\n"
+        "Output\n"
+        "  --json                the report as one JSON object\n\n"
+        "Exit code: 0 no wrong answer and no transport error, 1 some, 2 options or files cannot\n"
+        "be used.\n\n"
+        "Examples\n"
+        "  terminal-sim %s %s\n"
+        "  terminal-sim %s --port 8080 --oracle orders.ndjson --share-listed 20 --json\n"
+        "  terminal-sim %s --port 8080 --duration 5 --listed orders.ndjson --expect-open\n",
+        t->name, t->what, jd_scheme_names[t->scheme], t->name, t->example, t->name, t->name);
 }
 
 /* A decimal number within bounds, or -1 after telling. */
-static int number(const char *option, const char *text, double low, double high, int integer, double *out)
+static int number(const char *option, const char *text, double low, double high, int integer,
+                  double *out)
 {
     char *end;
 
@@ -102,7 +105,8 @@ static int number(const char *option, const char *text, double low, double high,
     *out = strtod(text, &end);
     if (end == text || *end || errno || !isfinite(*out) || *out < low || *out > high
         || (integer && *out != (double) (uint64_t) *out))  {
-        ts_complain("--%s %s: give a%s number from %.10g to %.10g", option, text, integer ? " whole" : "", low, high);
+        ts_complain("--%s %s: give a%s number from %.10g to %.10g", option, text,
+                    integer ? " whole" : "", low, high);
         return -1;
     }
     return 0;
@@ -178,7 +182,8 @@ static int read_scheme(const char *text, jd_scheme_t *scheme)
 }
 
 /* One option. Returns 0 or -1. */
-static int take(ts_options_t *o, int option, const char *name, char *host, size_t host_size, unsigned *port)
+static int take(ts_options_t *o, int option, const char *name, char *host, size_t host_size,
+                unsigned *port)
 {
     double seconds;
 
@@ -262,8 +267,18 @@ int ts_options_parse(ts_options_t *o, const ts_terminal_t *t, int argc, char **a
     unsigned port = 0;
     int option, at;
 
-    *o = (ts_options_t) { .rate = 100, .connections = 8, .duration_sec = 10, .clean = 100000, .seed = 1, .share_listed = 10,
-                          .scheme = t->scheme, .timeout_ms = 10000, .window_ms = 2000, .deny_status = 403 };
+    *o = (ts_options_t) {
+        .rate = 100,
+        .connections = 8,
+        .duration_sec = 10,
+        .clean = 100000,
+        .seed = 1,
+        .share_listed = 10,
+        .scheme = t->scheme,
+        .timeout_ms = 10000,
+        .window_ms = 2000,
+        .deny_status = 403,
+    };
     optind = 1;
     while ((option = getopt_long(argc, argv, "", table, &at)) != -1) {
         if (option == HELP) {

@@ -1,5 +1,6 @@
 /*
- * ts_oracle.c - knows what every answer must be: scenario files read into sets of orders, judged by jd_policy.
+ * ts_oracle.c - knows what every answer must be: scenario files read into sets of orders, judged by
+ * jd_policy.
  */
 #include <search.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ struct subject {
     char     card[TS_CARD_MAX + 1];                 /* first: the key; normalised */
     uint8_t  n;
     known_t *orders;
-    int64_t  settled_ns;                            /* requests sent before may be answered either way */
+    int64_t  settled_ns;                            /* until then both answers are right */
 };
 
 struct ts_oracle {
@@ -83,7 +84,8 @@ static int add_drawn(ts_oracle_t *o, subject_t *s)
     return 0;
 }
 
-/* The subject of an order, or NULL with *wrong set, or NULL with *wrong NULL: not a subject of this terminal. */
+/* The subject of an order, or NULL with *wrong set, or NULL with *wrong NULL: not a subject of this
+ * terminal. */
 static subject_t *subject_of(ts_oracle_t *o, const ts_line_t *line, const char **wrong)
 {
     char card[TS_CARD_MAX + 1];
@@ -93,7 +95,8 @@ static subject_t *subject_of(ts_oracle_t *o, const ts_line_t *line, const char *
     *wrong = NULL;
     if (line->scheme != o->options->scheme)
         return NULL;
-    if (jd_subject_normalise(line->scheme, NULL, (const uint8_t *) line->id, strlen(line->id), (uint8_t *) card, &len)
+    if (jd_subject_normalise(line->scheme, NULL, (const uint8_t *) line->id, strlen(line->id),
+                             (uint8_t *) card, &len)
             != JD_SUBJECT_OK
         || !ts_card_plain(card, len)) {
         *wrong = "subject: the terminals present only 0-9 A-Z a-z . _ - that are of the scheme";
@@ -137,7 +140,8 @@ static const char *apply_order(ts_oracle_t *o, known_t *e, const ts_line_t *line
         e->next = s->orders;
         s->orders = e;
     }
-    e->flags = (uint8_t) ((line->observe ? JD_ORDER_OBSERVE : 0) | (line->objection ? JD_ORDER_OBJECTION : 0));
+    e->flags = (uint8_t) ((line->observe ? JD_ORDER_OBSERVE : 0)
+                          | (line->objection ? JD_ORDER_OBJECTION : 0));
     e->measures = line->measures;
     e->served = line->served;
     e->from = line->from;
@@ -238,7 +242,9 @@ const char *ts_oracle_card(const ts_oracle_t *o, size_t i)
 /* The number of the order that denies at this instant, or NULL: the card must pass. */
 static const char *denying(const subject_t *s, unsigned measure_bit, int64_t now)
 {
-    jd_clocks_t clocks = { .now = now, .office_now = now, .verified_at = now, .max_stale = JD_MAX_STALE_SEC };
+    jd_clocks_t clocks = {
+        .now = now, .office_now = now, .verified_at = now, .max_stale = JD_MAX_STALE_SEC
+    };
     jd_order_t orders[JD_ORDERS_MAX];
     jd_relief_t relief[JD_ORDERS_MAX];
     unsigned n = 0;
@@ -260,7 +266,8 @@ static const char *denying(const subject_t *s, unsigned measure_bit, int64_t now
 }
 
 /* Compares with what held at one instant. NULL when it agrees, else why not. */
-static const char *compare(const subject_t *s, unsigned measure_bit, const ts_answer_t *a, int64_t at, const char **order)
+static const char *compare(const subject_t *s, unsigned measure_bit, const ts_answer_t *a,
+                           int64_t at, const char **order)
 {
     *order = s ? denying(s, measure_bit, at) : NULL;
     if (a->outcome == TS_PASSED)
@@ -272,8 +279,9 @@ static const char *compare(const subject_t *s, unsigned measure_bit, const ts_an
     return NULL;
 }
 
-static ts_judgement_t judge(ts_oracle_t *o, const char *card, unsigned measure_bit, const ts_answer_t *a,
-                            int64_t sent_ns, int64_t now_ns, const char **why, const char **order)
+static ts_judgement_t judge(ts_oracle_t *o, const char *card, unsigned measure_bit,
+                            const ts_answer_t *a, int64_t sent_ns, int64_t now_ns, const char **why,
+                            const char **order)
 {
     const subject_t *s = find(&o->cards, card, 0);
     int64_t now = (int64_t) time(NULL), sent = now - (now_ns - sent_ns) / 1000000000 - 1;
@@ -290,8 +298,9 @@ static ts_judgement_t judge(ts_oracle_t *o, const char *card, unsigned measure_b
     return *why ? TS_WRONG : TS_RIGHT;
 }
 
-ts_judgement_t ts_oracle_judge(ts_oracle_t *o, const char *card, unsigned measure_bit, const ts_answer_t *a,
-                               int64_t sent_ns, int64_t now_ns, const char **why, char order[JD_ORDER_NUMBER_MAX + 1])
+ts_judgement_t ts_oracle_judge(ts_oracle_t *o, const char *card, unsigned measure_bit,
+                               const ts_answer_t *a, int64_t sent_ns, int64_t now_ns,
+                               const char **why, char order[JD_ORDER_NUMBER_MAX + 1])
 {
     ts_judgement_t judgement;
     const char *decides = NULL;

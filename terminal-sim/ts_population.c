@@ -1,8 +1,8 @@
 /*
- * ts_population.c - test identifiers: seeded, unique, clean and listed ones never overlapping, without a table of them.
+ * ts_population.c - test identifiers: seeded, unique, clean and listed ones never overlapping.
  *
- * An index is put through a Feistel permutation of a decimal range keyed by the seed: a bijection, so that uniqueness is
- * by construction and any identifier can be made alone.
+ * An index is put through a Feistel permutation of a decimal range keyed by the seed: a bijection,
+ * so that uniqueness is by construction and any identifier can be made alone, without a table.
  */
 #include <string.h>
 
@@ -10,8 +10,8 @@
 #include "ts.h"
 
 #define ROUNDS        4
-#define CARD_HALF     1000000u              /* permuted range: 10^12, 12 digits */
-#define CNID_HALF     100000u               /* permuted range: 10^10 = 1000 regions, 10^4 days, 1000 persons */
+#define CARD_HALF     1000000u              /* square of it = permuted range: 10^12 */
+#define CNID_HALF     100000u               /* 10^10 = 1000 regions, 10^4 days, 1000 persons */
 #define CNID_DAY_0    (-3653)               /* 1960-01-01, in days since 1970-01-01 */
 
 uint64_t ts_random(uint64_t *state)
@@ -25,7 +25,8 @@ uint64_t ts_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* Permutes 0 .. half^2 - 1. Each round adds to one half a number made of the other: it can be undone, so it is a bijection. */
+/* Permutes 0 .. half^2 - 1. A round adds to one half a number made of the other, which can be
+ * undone: a bijection. */
 static uint64_t permute(uint64_t seed, uint64_t half, uint64_t x)
 {
     uint64_t left = x / half, right = x % half, state, sum;
@@ -52,17 +53,19 @@ static char cnid_check(const char *digits)
 
 static size_t cnid(uint64_t x, char out[TS_ID_SIZE])
 {
-    unsigned person = (unsigned) (x % 1000), day = (unsigned) (x / 1000 % 10000), region = (unsigned) (x / 10000000);
+    unsigned person = (unsigned) (x % 1000), day = (unsigned) (x / 1000 % 10000);
+    unsigned region = (unsigned) (x / 10000000);
     char date[26];
 
-    jd_time_print(((int64_t) CNID_DAY_0 + day) * 86400, date);          /* 08:00 of that day at +08:00 */
+    jd_time_print(((int64_t) CNID_DAY_0 + day) * 86400, date);      /* 08:00 of that day */
     snprintf(out, TS_ID_SIZE, "990%03u%.4s%.2s%.2s%03u", region, date, date + 5, date + 8, person);
     out[17] = cnid_check(out);
     out[18] = '\0';
     return 18;
 }
 
-size_t ts_identifier(jd_scheme_t scheme, uint64_t seed, ts_kind_t kind, uint64_t index, char out[TS_ID_SIZE])
+size_t ts_identifier(jd_scheme_t scheme, uint64_t seed, ts_kind_t kind, uint64_t index,
+                     char out[TS_ID_SIZE])
 {
     uint64_t half = scheme == JD_SCHEME_CNID ? CNID_HALF : CARD_HALF;
     uint64_t max = scheme == JD_SCHEME_CNID ? TS_CNID_INDEX_MAX : TS_ID_INDEX_MAX;

@@ -1,5 +1,5 @@
 /*
- * ts_report.c - what a run of terminals tells: a line each second, wrong answers as they come, the verdict at the end.
+ * ts_report.c - what a run tells: a line each second, wrong answers as they come, the verdict.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +29,7 @@ struct ts_report {
     const ts_options_t  *options;
     int64_t              start_ns;
     uint64_t             answers, wrong, settling, reopened, errors;
+    uint64_t             wrong_by[3];               /* by ts_outcome_t */
     unsigned             n_rows, n_errors;
     row_t                row[ROWS];                 /* the last one takes what found no place */
     failure_t            error[ERRORS];
@@ -59,7 +60,8 @@ static void count_row(ts_report_t *r, const ts_answer_t *a)
     unsigned i;
 
     for (i = 0; i < r->n_rows; i++) {
-        if (r->row[i].outcome == a->outcome && r->row[i].status == a->status && strcmp(r->row[i].said, a->said) == 0)
+        if (r->row[i].outcome == a->outcome && r->row[i].status == a->status
+            && strcmp(r->row[i].said, a->said) == 0)
             break;
     }
     if (i == ROWS) {
@@ -85,17 +87,19 @@ void ts_report_answer(ts_report_t *r, const ts_answer_t *a, uint64_t latency_us)
         ts_histogram_add(&r->denied, latency_us);
 }
 
-void ts_report_wrong(ts_report_t *r, const ts_answer_t *a, unsigned service, const char *card, const char *order,
-                     const char *why)
+void ts_report_wrong(ts_report_t *r, const ts_answer_t *a, unsigned service, const char *card,
+                     const char *order, const char *why)
 {
     char masked[JD_SUBJECT_MAX + 1];
 
     r->wrong++;
+    r->wrong_by[a->outcome]++;
     if (r->wrong > WRONG_SHOWN)
         return;
     ts_mask(card, strlen(card), masked);
-    fprintf(stderr, "WRONG %s card %s: status %d, JD-Status %s: %s (order %s)%s\n", r->terminal->service[service].measure,
-            masked, a->status, a->said, why, order, r->wrong == WRONG_SHOWN ? "; further ones are only counted" : "");
+    fprintf(stderr, "WRONG %s card %s: status %d, JD-Status %s: %s (order %s)%s\n",
+            r->terminal->service[service].measure, masked, a->status, a->said, why, order,
+            r->wrong == WRONG_SHOWN ? "; further ones are only counted" : "");
 }
 
 void ts_report_settling(ts_report_t *r)
@@ -120,7 +124,8 @@ void ts_report_error(ts_report_t *r, uint64_t n, const char *why)
     if (i == ERRORS) {
         i = ERRORS - 1;
     } else if (i == r->n_errors) {
-        snprintf(r->error[i].why, sizeof r->error[i].why, "%s", i == ERRORS - 1 ? "(further)" : why);
+        snprintf(r->error[i].why, sizeof r->error[i].why, "%s",
+                 i == ERRORS - 1 ? "(further)" : why);
         r->n_errors++;
     }
     r->error[i].n += n;
@@ -128,10 +133,14 @@ void ts_report_error(ts_report_t *r, uint64_t n, const char *why)
 
 void ts_report_progress(ts_report_t *r, int64_t now_ns)
 {
-    fprintf(stderr, "%5.0f s  %llu/s  answers %llu  passed %llu  denied %llu  wrong %llu  errors %llu  p99 %.2f ms  max %.2f ms\n",
-            (double) (now_ns - r->start_ns) / 1e9, (unsigned long long) r->second.n, (unsigned long long) r->answers,
-            (unsigned long long) r->passed.n, (unsigned long long) r->denied.n, (unsigned long long) r->wrong,
-            (unsigned long long) r->errors, (double) ts_histogram_at(&r->second, 0.99) / 1000, (double) r->second.max / 1000);
+    fprintf(stderr,
+            "%5.0f s  %llu/s  answers %llu  passed %llu  denied %llu  wrong %llu  errors %llu  "
+            "p99 %.2f ms  max %.2f ms\n",
+            (double) (now_ns - r->start_ns) / 1e9, (unsigned long long) r->second.n,
+            (unsigned long long) r->answers, (unsigned long long) r->passed.n,
+            (unsigned long long) r->denied.n, (unsigned long long) r->wrong,
+            (unsigned long long) r->errors, (double) ts_histogram_at(&r->second, 0.99) / 1000,
+            (double) r->second.max / 1000);
     memset(&r->second, 0, sizeof r->second);
 }
 
@@ -141,25 +150,31 @@ static void print_latency(const char *name, const ts_histogram_t *h)
         return;
     printf("  %-8s %10llu %9.2f %9.2f %9.2f %9.2f %9.2f\n", name, (unsigned long long) h->n,
            (double) ts_histogram_at(h, 0.5) / 1000, (double) ts_histogram_at(h, 0.9) / 1000,
-           (double) ts_histogram_at(h, 0.99) / 1000, (double) ts_histogram_at(h, 0.999) / 1000, (double) h->max / 1000);
+           (double) ts_histogram_at(h, 0.99) / 1000, (double) ts_histogram_at(h, 0.999) / 1000,
+           (double) h->max / 1000);
 }
 
 static void print_table(const ts_report_t *r, double seconds)
 {
-    printf("%s: %llu answers in %.2f s, %.0f/s\n\n", r->terminal->name, (unsigned long long) r->answers, seconds,
-           (double) r->answers / seconds);
+    printf("%s: %llu answers in %.2f s, %.0f/s\n\n", r->terminal->name,
+           (unsigned long long) r->answers, seconds, (double) r->answers / seconds);
     printf("  verdict  status  JD-Status                  answers\n");
     for (unsigned i = 0; i < r->n_rows; i++)
-        printf("  %-8s %6d  %-22s %11llu\n", outcome_names[r->row[i].outcome], r->row[i].status, r->row[i].said,
-               (unsigned long long) r->row[i].n);
-    printf("\n  latency ms from the intended start\n             answers       p50       p90       p99     p99.9       max\n");
+        printf("  %-8s %6d  %-22s %11llu\n", outcome_names[r->row[i].outcome], r->row[i].status,
+               r->row[i].said, (unsigned long long) r->row[i].n);
+    printf("\n  latency ms from the intended start\n"
+           "             answers       p50       p90       p99     p99.9       max\n");
     print_latency("all", &r->all);
     print_latency("passed", &r->passed);
     print_latency("denied", &r->denied);
     for (unsigned i = 0; i < r->n_errors; i++)
-        printf("%s  transport error: %s: %llu\n", i ? "" : "\n", r->error[i].why, (unsigned long long) r->error[i].n);
-    printf("\n  wrong answers %llu, transport errors %llu, within the window after an event %llu, connections reopened %llu\n",
-           (unsigned long long) r->wrong, (unsigned long long) r->errors, (unsigned long long) r->settling,
+        printf("%s  transport error: %s: %llu\n", i ? "" : "\n", r->error[i].why,
+               (unsigned long long) r->error[i].n);
+    printf("\n  wrong answers %llu (passed %llu, denied %llu, other %llu), transport errors %llu\n"
+           "  within the window after an event %llu, connections reopened %llu\n",
+           (unsigned long long) r->wrong, (unsigned long long) r->wrong_by[TS_PASSED],
+           (unsigned long long) r->wrong_by[TS_DENIED], (unsigned long long) r->wrong_by[TS_OTHER],
+           (unsigned long long) r->errors, (unsigned long long) r->settling,
            (unsigned long long) r->reopened);
 }
 
@@ -187,6 +202,9 @@ static void print_json(const ts_report_t *r, double seconds)
     cJSON_AddNumberToObject(root, "passed", (double) r->passed.n);
     cJSON_AddNumberToObject(root, "denied", (double) r->denied.n);
     cJSON_AddNumberToObject(root, "wrong", (double) r->wrong);
+    cJSON_AddNumberToObject(root, "wrong_passed", (double) r->wrong_by[TS_PASSED]);
+    cJSON_AddNumberToObject(root, "wrong_denied", (double) r->wrong_by[TS_DENIED]);
+    cJSON_AddNumberToObject(root, "wrong_other", (double) r->wrong_by[TS_OTHER]);
     cJSON_AddNumberToObject(root, "transport_errors", (double) r->errors);
     cJSON_AddNumberToObject(root, "settling", (double) r->settling);
     cJSON_AddNumberToObject(root, "reopened", (double) r->reopened);

@@ -1,5 +1,6 @@
 /*
- * ts_scenario.c - reads one line of a scenario file: an order, a lift or a mark (the forms are drawn in ts.h).
+ * ts_scenario.c - reads one line of a scenario file: an order, a lift or a mark (the forms are
+ * drawn in ts.h).
  */
 #include <string.h>
 
@@ -24,7 +25,8 @@ static int measures(const cJSON *array, uint16_t *mask)
     if (!cJSON_IsArray(array) || cJSON_GetArraySize(array) == 0)
         return -1;
     cJSON_ArrayForEach(item, array) {
-        bit = cJSON_IsString(item) ? jd_measure_bit(item->valuestring, strlen(item->valuestring)) : -1;
+        bit = cJSON_IsString(item) ? jd_measure_bit(item->valuestring, strlen(item->valuestring))
+                                   : -1;
         if (bit < 0)
             return -1;
         *mask |= (uint16_t) (1u << bit);
@@ -61,7 +63,8 @@ static const char *read_subject(const cJSON *subject, ts_line_t *out)
 
 static const char *read_term(const cJSON *order, ts_line_t *out)
 {
-    const char *served = member(order, "served"), *from = member(order, "from"), *until = member(order, "until");
+    const char *served = member(order, "served"), *from = member(order, "from"),
+               *until = member(order, "until");
 
     if (!served || jd_date_parse(served, strlen(served), &out->served) != 0)
         return "served missing or not a date";

@@ -1,8 +1,9 @@
 /*
  * ts_terminal.c - the terminals' engine: paced, open loop, over keep-alive connections, on epoll.
  *
- * Request i is due at start + i / rate whether or not earlier ones are answered, and its latency counts from that instant:
- * a server that stalls for a second shows a second in all requests that fell due meanwhile, not in one per connection.
+ * Request i is due at start + i / rate whether or not earlier ones are answered, and its latency
+ * counts from that instant: a server that stalls for a second shows a second in all requests that
+ * fell due meanwhile, not in one per connection.
  */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -173,7 +174,8 @@ static void begin(engine_t *e, uint64_t i, int64_t now)
 
     ts_cards_next(e->cards, c->card);
     c->service = (unsigned) (i % e->terminal->n_services);
-    c->len = e->terminal->write(c->request, e->options.host, e->terminal->service[c->service].path, c->card, i);
+    c->len = e->terminal->write(c->request, e->options.host, e->terminal->service[c->service].path,
+                                c->card, i);
     c->due_ns = due(e, i);
     c->sent_ns = now;
     transmit(e, c);
@@ -189,14 +191,16 @@ static void read_answer(engine_t *e, const ts_http_t *h, ts_answer_t *a)
     memset(a, 0, sizeof *a);
     a->status = h->status;
     ts_http_param(status, "reason", reason, sizeof reason);
-    snprintf(a->said, sizeof a->said, "%.*s%s%s", status[0] ? (int) strcspn(status, ";") : 1, status[0] ? status : "-",
-             reason[0] ? " " : "", reason);
-    if ((unsigned) h->status == e->options.deny_status || strncmp(h->gate_status, "DENIED;", 7) == 0)
+    snprintf(a->said, sizeof a->said, "%.*s%s%s", status[0] ? (int) strcspn(status, ";") : 1,
+             status[0] ? status : "-", reason[0] ? " " : "", reason);
+    if ((unsigned) h->status == e->options.deny_status
+        || strncmp(h->gate_status, "DENIED;", 7) == 0)
         a->outcome = TS_DENIED;
     else
         a->outcome = h->status >= 200 && h->status < 300 ? TS_PASSED : TS_OTHER;
     if (a->outcome == TS_DENIED && h->body_len == h->kept_len
-        && jd_json_find(h->body, h->kept_len, &e->order_pointer, (uint8_t *) a->order, JD_ORDER_NUMBER_MAX, &len)
+        && jd_json_find(h->body, h->kept_len, &e->order_pointer, (uint8_t *) a->order,
+                        JD_ORDER_NUMBER_MAX, &len)
                == JD_JSON_FOUND
         && !jd_order_number_ok(a->order, len))
         strcpy(a->order, "?");                  /* no order has this number */
@@ -211,7 +215,8 @@ static void answered(engine_t *e, connection_t *c)
 
     read_answer(e, &c->http, &answer);
     ts_report_answer(e->report, &answer, (uint64_t) (now - c->due_ns) / 1000);
-    switch (ts_oracle_judge(e->oracle, c->card, e->measure_bit[c->service], &answer, c->sent_ns, now, &why, order)) {
+    switch (ts_oracle_judge(e->oracle, c->card, e->measure_bit[c->service], &answer, c->sent_ns,
+                            now, &why, order)) {
     case TS_WRONG:
         ts_report_wrong(e->report, &answer, c->service, c->card, order, why);
         break;
@@ -234,7 +239,7 @@ static void closed(engine_t *e, connection_t *c, const char *why)
         shut(c);
         return;
     }
-    if (c->answers > 0 && !c->http.started) {   /* an idle connection was closed while we sent: once more, on a new one */
+    if (c->answers > 0 && !c->http.started) {   /* it was closed idle while we sent: once more */
         ts_report_reopened(e->report);
         shut(c);
         transmit(e, c);
@@ -272,7 +277,7 @@ static void readable(engine_t *e, connection_t *c)
         break;
     case TS_HTTP_DONE:
         if (c->sent < c->len)
-            c->http.keep_alive = 0;             /* answered before it had read all: the rest of the request is not sent */
+            c->http.keep_alive = 0;             /* answered before it had read all */
         answered(e, c);
     }
 }
@@ -300,7 +305,8 @@ static void expire(engine_t *e, int64_t before)
     for (unsigned i = 0; i < e->options.connections; i++) {
         connection_t *c = &e->connection[i];
 
-        if ((c->state == CONNECTING || c->state == SENDING || c->state == RECEIVING) && c->sent_ns < before)
+        if ((c->state == CONNECTING || c->state == SENDING || c->state == RECEIVING)
+            && c->sent_ns < before)
             fail(e, c, "no answer in time");
     }
 }
@@ -323,7 +329,8 @@ static int running(engine_t *e, int64_t now)
     if (now > e->deadline_ns) {
         expire(e, now);
         if (e->total > e->next)
-            ts_report_error(e->report, e->total - e->next, "never sent: all connections were waiting");
+            ts_report_error(e->report, e->total - e->next,
+                            "never sent: all connections were waiting");
         return 0;
     }
     return !e->failed;
@@ -365,7 +372,7 @@ static void run(engine_t *e)
 static int engine_init(engine_t *e, const ts_terminal_t *terminal)
 {
     const ts_options_t *o = &e->options;
-    struct epoll_event event = { .events = EPOLLIN | EPOLLET };         /* never read: arming it again clears it */
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET };   /* arming clears it: never read */
     struct sigaction action = { .sa_handler = on_signal };
 
     e->terminal = terminal;
@@ -374,7 +381,8 @@ static int engine_init(engine_t *e, const ts_terminal_t *terminal)
     e->deadline_ns = due(e, e->total) + (int64_t) o->timeout_ms * 1000000;
     jd_json_pointer_parse(&e->order_pointer, "/order", 6);
     for (unsigned i = 0; i < terminal->n_services; i++)
-        e->measure_bit[i] = (unsigned) jd_measure_bit(terminal->service[i].measure, strlen(terminal->service[i].measure));
+        e->measure_bit[i] = (unsigned) jd_measure_bit(terminal->service[i].measure,
+                                                      strlen(terminal->service[i].measure));
     e->report = ts_report_create(terminal, o, e->start_ns);
     e->connection = calloc(o->connections, sizeof *e->connection);
     e->free = calloc(o->connections, sizeof *e->free);
@@ -415,7 +423,8 @@ int ts_terminal_main(const ts_terminal_t *terminal, int argc, char **argv)
     if (rc != 0)
         return rc > 0 ? TS_EXIT_OK : TS_EXIT_USAGE;
     rc = TS_EXIT_USAGE;
-    if ((e.oracle = ts_oracle_create(&e.options)) != NULL && (e.cards = ts_cards_create(&e.options, e.oracle)) != NULL
+    if ((e.oracle = ts_oracle_create(&e.options)) != NULL
+        && (e.cards = ts_cards_create(&e.options, e.oracle)) != NULL
         && engine_init(&e, terminal) == 0) {
         run(&e);
         rc = ts_report_end(e.report, now_ns());
