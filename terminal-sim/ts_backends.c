@@ -96,7 +96,7 @@ static int has_card(const body_t *body)
     uint8_t card[JD_SUBJECT_RAW_MAX];
     size_t len;
 
-    return jd_form_find(body->bytes, body->len, "card_no", 7, 1, card, sizeof card, &len)
+    return jd_form_find(body->bytes, body->len, "card", 4, 1, card, sizeof card, &len)
                == JD_FORM_FOUND
            && len > 0;
 }
@@ -105,7 +105,7 @@ static unsigned serve_bike(cJSON *answer, struct MHD_Connection *c, const body_t
 {
     (void) c;
     if (!has_card(body))
-        return wrong(answer, MHD_HTTP_BAD_REQUEST, "form field card_no is missing");
+        return wrong(answer, MHD_HTTP_BAD_REQUEST, "form field card is missing");
     add_number(answer, "bike", "B", n % 20000);
     add_number(answer, "rental", "R", n);
     cJSON_AddNumberToObject(answer, "free_minutes", 60);
@@ -116,7 +116,7 @@ static unsigned serve_tour(cJSON *answer, struct MHD_Connection *c, const body_t
 {
     (void) c;
     if (!has_card(body))
-        return wrong(answer, MHD_HTTP_BAD_REQUEST, "form field card_no is missing");
+        return wrong(answer, MHD_HTTP_BAD_REQUEST, "form field card is missing");
     add_number(answer, "pass", "P", n);
     cJSON_AddNumberToObject(answer, "price_fen", 12000);
     return MHD_HTTP_OK;
@@ -265,7 +265,7 @@ static int help(void)
 {
     puts(
         "terminal-sim backends - what stands behind the gate, on 127.0.0.1 until SIGTERM\n\n"
-        "  --citizen-card PORT      POST /card/bike, /card/tour (form field card_no)\n"
+        "  --citizen-card PORT      POST /card/bike, /card/tour (form field card)\n"
         "  --bus-validator PORT     POST or GET /bus/tap (header X-Card-No)\n"
         "  --library-checkout PORT  POST /library/checkout (JSON patron_barcode, item_barcode)\n"
         "                           0, the default, takes a free port\n"

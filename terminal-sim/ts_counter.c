@@ -7,7 +7,7 @@ static size_t write_form(char *out, const char *host, const char *path, const ch
                          uint64_t n)
 {
     char body[256];
-    int len = snprintf(body, sizeof body, "card_no=%s&desk=T%02u&note=test+run", card,
+    int len = snprintf(body, sizeof body, "card=%s&desk=T%02u&note=test+run", card,
                        (unsigned) (n % 12));
 
     return (size_t) snprintf(out, TS_REQUEST_MAX,
@@ -22,7 +22,7 @@ int ts_counter_main(int argc, char **argv)
     static const ts_terminal_t counter = {
         .name = "counter",
         .what = "citizen-card counter: POST /card/bike (bike.rent) and /card/tour "
-                "(tour.annual_pass) in turn, form field card_no",
+                "(tour.annual_pass) in turn, form field card",
         .example = "--url http://127.0.0.1:8080 --rate 100 --count 500 --oracle orders.ndjson",
         .scheme = JD_SCHEME_CARD,
         .n_services = 2,

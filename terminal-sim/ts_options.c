@@ -52,7 +52,7 @@ static const struct option table[] = {
     { "timeout", required_argument, NULL, TIMEOUT },
     { "window", required_argument, NULL, WINDOW },
     { "deny-status", required_argument, NULL, DENY_STATUS },
-    { "dry-run-expected", no_argument, NULL, DRY_RUN },
+    { "dry-run-expected", optional_argument, NULL, DRY_RUN },
     { "expect-open", no_argument, NULL, OPEN },
     { "json", no_argument, NULL, JSON },
     { "help", no_argument, NULL, HELP },
@@ -81,7 +81,8 @@ static void help(const ts_terminal_t *t)
         "  --listed FILE         orders, lifts and marks, as `office publish` takes them\n"
         "  --oracle FILE         the same, followed while running: append a line, then publish it\n"
         "  --window MS           after an appended line both answers are right (2000)\n"
-        "  --dry-run-expected    the gate observes: a denial is wrong\n"
+        "  --dry-run-expected[=MEASURE]\n"
+        "                        the gate observes (this measure): a denial is wrong\n"
         "  --expect-open         an outage: everybody passes\n"
         "  --deny-status CODE    status of a denial (403)\n"
         "Output\n"
@@ -181,6 +182,19 @@ static int read_scheme(const char *text, jd_scheme_t *scheme)
     return 0;
 }
 
+static int read_dry_run(const char *measure, uint16_t *mask)
+{
+    int bit = measure ? jd_measure_bit(measure, strlen(measure)) : 0;
+
+    if (bit < 0) {
+        ts_complain("--dry-run-expected=%s: no such measure; give one of %s", measure,
+                    jd_measure_list());
+        return -1;
+    }
+    *mask |= measure ? (uint16_t) (1u << bit) : JD_MEASURE_ALL;
+    return 0;
+}
+
 /* One option. Returns 0 or -1. */
 static int take(ts_options_t *o, int option, const char *name, char *host, size_t host_size,
                 unsigned *port)
@@ -229,8 +243,7 @@ static int take(ts_options_t *o, int option, const char *name, char *host, size_
     case DENY_STATUS:
         return whole(name, optarg, 200, 599, &o->deny_status);
     case DRY_RUN:
-        o->dry_run = 1;
-        return 0;
+        return read_dry_run(optarg, &o->dry_run);
     case OPEN:
         o->open = 1;
         return 0;

@@ -302,14 +302,15 @@ ts_judgement_t ts_oracle_judge(ts_oracle_t *o, const char *card, unsigned measur
                                const ts_answer_t *a, int64_t sent_ns, int64_t now_ns,
                                const char **why, char order[JD_ORDER_NUMBER_MAX + 1])
 {
+    int observed = o->options->dry_run >> measure_bit & 1;
     ts_judgement_t judgement;
     const char *decides = NULL;
 
     if (a->outcome == TS_OTHER) {
         *why = "neither a pass nor a denial";
         judgement = TS_WRONG;
-    } else if (o->options->dry_run || o->options->open) {
-        *why = o->options->dry_run ? "denied in a dry run" : "denied in an outage";
+    } else if (observed || o->options->open) {
+        *why = observed ? "denied in a dry run" : "denied in an outage";
         judgement = a->outcome == TS_DENIED ? TS_WRONG : TS_RIGHT;
     } else {
         judgement = judge(o, card, measure_bit, a, sent_ns, now_ns, why, &decides);

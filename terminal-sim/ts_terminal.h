@@ -51,7 +51,7 @@ typedef struct {
     unsigned           timeout_ms;                  /* of one request */
     unsigned           window_ms;                   /* after an event both answers are right */
     unsigned           deny_status;
-    int                dry_run;
+    uint16_t           dry_run;                     /* measures that the gate only observes */
     int                open;
     int                json;
 } ts_options_t;

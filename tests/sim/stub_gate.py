@@ -20,7 +20,7 @@ class Request:
             return self.headers["x-card-no"]
         if self.body.startswith(b"{"):
             return json.loads(self.body)["patron_barcode"]
-        return dict(p.split("=") for p in self.body.decode().split("&"))["card_no"]
+        return dict(p.split("=") for p in self.body.decode().split("&"))["card"]
 
 
 def passed(extra=b"", body=b'{"result":"ride"}'):

@@ -231,6 +231,16 @@ def test_open_and_dry_run_know_no_denial(tmp_path, option):
         assert run("bus", gate.port, *options).report["wrong"] == 10
 
 
+def test_dry_run_of_one_measure(tmp_path):
+    """As in conf/nginx.conf: bike rental is enforced, the tour pass only observed."""
+    orders = scenario(tmp_path, order(measures=["bike.rent", "tour.annual_pass"]))
+    options = ("--rate", 1000, "--count", 20, "--listed", orders, "--share-listed", 100)
+    with StubGate(lambda r: denied() if r.path == "/card/bike" else passed()) as gate:
+        assert run("counter", gate.port, *options, "--dry-run-expected=tour.annual_pass").code == 0
+        assert run("counter", gate.port, *options).report["wrong_passed"] == 10
+        assert run("counter", gate.port, *options, "--dry-run-expected").report["wrong_denied"] == 10
+
+
 def test_denials_of_another_status_are_known_by_jd_status(tmp_path):
     options = ("--rate", 1000, "--count", 10, "--listed", scenario(tmp_path, order()), "--share-listed", 100)
     with StubGate(lambda r: denied(status=200)) as gate:
@@ -398,6 +408,7 @@ def test_sigterm_ends_a_run_with_its_report():
     (["--port", "1", "--rate", "0"], "--rate 0"),
     (["--port", "1", "--connections", "1.5"], "whole"),
     (["--port", "1", "--scheme", "name"], "--scheme"),
+    (["--port", "1", "--dry-run-expected=bus"], "--dry-run-expected=bus"),
     (["--port", "1", "--nonsense"], "nonsense"),
     (["--port", "1", "stray"], "stray"),
     (["--port", "1", "--oracle", "/nonexistent/orders"], "/nonexistent/orders"),
@@ -450,9 +461,9 @@ def test_backends(world):
     assert request(port["bus-validator"], "/card/bike", "POST", body=b"").status == 404
 
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert "rental" in request(port["citizen-card"], "/card/bike", "POST", form, b"card_no=" + CARD.encode()).json()
-    assert "pass" in request(port["citizen-card"], "/card/tour", "POST", form, b"card_no=" + CARD.encode()).json()
-    assert request(port["citizen-card"], "/card/tour", "POST", form, b"card=1").status == 400
+    assert "rental" in request(port["citizen-card"], "/card/bike", "POST", form, b"card=" + CARD.encode()).json()
+    assert "pass" in request(port["citizen-card"], "/card/tour", "POST", form, b"card=" + CARD.encode()).json()
+    assert request(port["citizen-card"], "/card/tour", "POST", form, b"number=1").status == 400
 
     loan = json.dumps({"patron_barcode": CARD, "item_barcode": "TEST1"}).encode()
     assert request(port["library-checkout"], "/library/checkout", "POST", body=loan).status == 201
