@@ -2,7 +2,7 @@
 
 BUILD_PACKAGES="gcc make libc6-dev nginx-dev libhiredis-dev libssl-dev libcjson-dev libcurl4-openssl-dev
     libinih-dev libsqlite3-dev libmicrohttpd-dev libpcre2-dev zlib1g-dev"
-RUN_PACKAGES="nginx-core redis-server curl jq openssl procps ca-certificates"
+RUN_PACKAGES="nginx-core redis-server curl jq openssl procps iproute2 ca-certificates"
 TEST_PACKAGES="libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-redis python3-cryptography
     python3-hypothesis python3-h2 python3-requests gcovr clang libclang-rt-dev dpkg-dev iproute2 libfaketime
     libnginx-mod-nchan"

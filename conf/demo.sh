@@ -1,0 +1,252 @@
+#!/bin/sh
+# The whole product on this machine's loopback: credit office, daemon, Redis, backends, nginx with the gate, terminals.
+#
+#   sh conf/demo.sh          tells the story, then waits with commands to try; Ctrl-C ends everything
+#   sh conf/demo.sh --once   tells the story and ends: exit code 0 only if every step was as told
+#
+# Everything lives in build/demo. The configurations are those of conf/, with paths and ports of the demo.
+set -eu
+cd "$(dirname "$0")/.."
+TOP=$PWD
+B=$TOP/build
+D=$B/demo
+export LC_ALL=C.UTF-8
+once=0
+case ${1:-} in
+--once) once=1 ;;
+"") ;;
+-h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*) echo "conf/demo.sh: unknown option '$1' (only --once)" >&2; exit 2 ;;
+esac
+
+# ---- telling ----------------------------------------------------------------------------------------
+wrong=0
+step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+tell() { printf '  %s\n' "$*"; }
+is() { # is WHAT GOT WANTED
+    if [ "$2" = "$3" ]; then printf '  ok   %s: %s\n' "$1" "$2"
+    else printf '  \033[31mWRONG %s: %s, should be %s\033[0m\n' "$1" "$2" "$3"; wrong=$((wrong + 1)); fi
+}
+die() { echo "conf/demo.sh: $*" >&2; exit 1; }
+
+# ---- processes: ended by pid, newest first ------------------------------------------------------------
+pids=
+start() { # start NAME COMMAND...
+    name=$1
+    shift
+    "$@" >>"$D/$name.log" 2>&1 &
+    eval "pid_$name=$!"
+    pids="$! $pids"
+}
+end_all() {
+    trap - EXIT INT TERM
+    for p in $pids; do kill -CONT "$p" 2>/dev/null || true; kill "$p" 2>/dev/null || true; done
+    for p in $pids; do wait "$p" 2>/dev/null || true; done
+}
+trap end_all EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# until_ok SECONDS COMMAND...: waits for a condition
+until_ok() {
+    deadline=$(($(date +%s) + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$(date +%s)" -lt "$deadline" ] || return 1
+        sleep 0.02
+    done
+}
+ms() { echo $(($(date +%s%N) / 1000000)); }
+free_port() {
+    port=${port:-18080}
+    while port=$((port + 1)); ss -Hltn "sport = :$port" | grep -q .; do :; done
+}
+
+# ---- build ------------------------------------------------------------------------------------------
+. conf/packages.sh
+install_packages "$BUILD_PACKAGES $RUN_PACKAGES"
+step "Building"
+make -s -j2 all || die "the build failed"
+tell "build/ngx_jd_module.so, build/restrict-cached, build/rcctl, build/terminal-sim"
+PATH=$PATH:/usr/sbin:/sbin
+
+# ---- configurations ------------------------------------------------------------------------------------
+rm -rf "$D"
+mkdir -p "$D/logs" "$D/tmp" "$D/redis"
+chmod 700 "$D"
+free_port; GATE=$port
+free_port; REDIS=$port
+free_port; BUS=$port
+free_port; LIBRARY=$port
+free_port; CARD=$port
+free_port; OFFICE=$port
+secret() { openssl rand -hex 16; }
+sha() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
+
+umask 077
+gate_password=$(secret)
+sync_password=$(secret)
+echo "k1 $(secret)" >"$D/digest.key"
+echo "jd_gate $gate_password" >"$D/gate.auth"
+echo "jd_sync $sync_password" >"$D/sync.auth"
+sed -e "s/@GATE_SHA256@/$(sha "$gate_password")/" -e "s/@SYNC_SHA256@/$(sha "$sync_password")/" conf/redis.acl >"$D/redis.acl"
+sed -e "s#^port .*#port $REDIS#" -e "s#^dir .*#dir $D/redis#" -e "s#^aclfile .*#aclfile $D/redis.acl#" conf/redis.conf >"$D/redis.conf"
+user=; [ "$(id -u)" -ne 0 ] || user="user root;"
+sed -e "s#/usr/lib/nginx/modules#$B#" -e "s#^user .*#$user#" -e "s#/run/nginx.pid#$D/nginx.pid#" \
+    -e "s#/var/log/nginx#$D/logs#" -e "s#/etc/jd/#$D/#" -e "s#/etc/nginx/#$TOP/conf/#" \
+    -e "s#127.0.0.1:6379#127.0.0.1:$REDIS#" -e "s#127.0.0.1:8080#127.0.0.1:$GATE#" \
+    -e "s#:9101#:$BUS#" -e "s#:9102#:$LIBRARY#" -e "s#:9103#:$CARD#" \
+    -e "s#max_stale  1h#max_stale  6s#" conf/nginx.conf >"$D/nginx.conf"
+sed -i "s#^http {#http {\n    client_body_temp_path $D/tmp/body;\n    proxy_temp_path $D/tmp/proxy;\n    fastcgi_temp_path $D/tmp/f;\n    uwsgi_temp_path $D/tmp/u;\n    scgi_temp_path $D/tmp/s;#" "$D/nginx.conf"
+
+"$B/terminal-sim" office init "$D/office" --list credit --iss https://office.example --aud jd:gateway:example-city >/dev/null
+sed -e "s#/var/lib/jd/credit#$D/state#" -e "s#/etc/jd/office.jwks#$D/office/jwks.json#" -e "s#/etc/jd/office-ca.pem#$D/office/ca.pem#" \
+    -e "s#/etc/jd/office.token#$D/office/token#" -e "s#/etc/jd/#$D/#" \
+    -e "s#^base = .*#base = https://127.0.0.1:$OFFICE/v1#" -e "s#^address = .*#address = 127.0.0.1:$REDIS#" \
+    -e "s#^expected = .*#expected = 10000#" conf/restrict-cached.conf >"$D/restrict-cached.conf"
+for measure in bus.ride bike.rent library.checkout tour.annual_pass; do
+    cat >>"$D/restrict-cached.conf" <<E2
+
+[measure $measure]
+legal_source = Rules on restrictions of the city of Example, article 7 (fictional, for this demo)
+authority = Example City Court
+max_term = 365d
+E2
+done
+
+# ---- orders of this story -----------------------------------------------------------------------------------
+order() { # order NUMBER SCHEME ID MEASURES(JSON) [EFFECT]
+    printf '{"order":"%s","subject":{"scheme":"%s","id":"%s"},"measures":%s,"authority":"Example City Court","basis":"Rules on restrictions of the city of Example, article 7 (fictional)","relevance":"unpaid judgment, fictional","served":"%s","from":"%sT00:00:00+08:00","until":"%sT00:00:00+08:00","effect":"%s","objection":false,"contest":{"url":"https://court.example/contest","phone":"0100-0000"},"repair":{"url":"https://court.example/repair","phone":"0100-0001"}}\n' \
+        "$1" "$2" "$3" "$4" "$(date -d '-20 days' +%F)" "$(date -d '-10 days' +%F)" "$(date -d '+90 days' +%F)" "${5:-enforce}"
+}
+LI=3401005512 LI_PATRON=P-3401005512 WANG=3401007777
+{
+    order EX-2026-0117 card "$LI" '["bus.ride","bike.rent"]'
+    order EX-2026-0118 patron "$LI_PATRON" '["library.checkout"]'
+    order EX-2026-0119 card "$WANG" '["bus.ride","tour.annual_pass"]'
+} >"$D/orders.ndjson"
+"$B/terminal-sim" office generate 500 --seed 7 2>/dev/null | sed "s/\"authority\":\"[^\"]*\"/\"authority\":\"Example City Court\"/" >"$D/generated.ndjson"
+
+# ---- start ------------------------------------------------------------------------------------------------------
+step "Starting office, Redis, daemon, backends and nginx on loopback, in build/demo"
+start office "$B/terminal-sim" office serve "$D/office" --port "$OFFICE"
+start redis redis-server "$D/redis.conf"
+start backends "$B/terminal-sim" backends --bus-validator "$BUS" --library-checkout "$LIBRARY" --citizen-card "$CARD" --ports-file "$D/ports"
+until_ok 10 test -s "$D/ports" || die "the backends did not start: $D/backends.log"
+redis_up() { redis-cli -p "$REDIS" ping | grep -q 'NOAUTH\|PONG'; }
+until_ok 10 redis_up || die "Redis did not start: $D/redis.log"
+"$B/restrict-cached" -t -c "$D/restrict-cached.conf" | sed 's/^/  /'
+start daemon "$B/restrict-cached" -c "$D/restrict-cached.conf"
+nginx_run() { nginx -p "$D" -c "$D/nginx.conf" -e "$D/logs/error.log" "$@"; }
+nginx_run -t 2>&1 | grep -v 'syntax is ok\|test is successful' | sed 's/^nginx: /  /' || true
+start nginx nginx -p "$D" -c "$D/nginx.conf" -e "$D/logs/error.log" -g 'daemon off;'
+
+U=http://127.0.0.1:$GATE
+tap() { curl -s -o "$D/answer" -w '%{http_code}' -m 5 -H "X-Card-No: $1" "$U/bus/tap"; }
+loan() { curl -s -o "$D/answer" -w '%{http_code}' -m 5 -H 'Content-Type: application/json' -d "{\"patron_barcode\":\"$1\",\"item_barcode\":\"9000000042\"}" "$U/library/checkout"; }
+bike() { curl -s -o "$D/answer" -w '%{http_code}' -m 5 -d "card=$1" "$U/card/bike"; }
+tour() { curl -s -o "$D/answer" -w '%{http_code}' -m 5 -d "card=$1" "$U/card/tour"; }
+status() { curl -s -m 5 "$U/jd/status"; }
+ready() { status | jq -e '.lists[0].ready' ; }
+taps_as() { [ "$(tap "$1")" = "$2" ]; }
+reason_count() {
+    curl -s -m 5 "$U/jd/metrics" | grep '^jd_decisions_total{' | grep "reason=\"$1\"" | awk '{ s += $NF } END { print s + 0 }'
+}
+
+until_ok 20 ready || die "the gate did not become ready: $D/logs/error.log, $D/daemon.log"
+tell "the gate listens on $U and is ready: the office's list is empty"
+is "Li's card before any order" "$(tap $LI)" 200
+
+# ---- the story -----------------------------------------------------------------------------------------------------
+step "1. The office publishes three orders, and 500 more"
+t0=$(ms)
+"$B/terminal-sim" office publish "$D/office" "$D/orders.ndjson" | sed 's/^/  /'
+until_ok 10 taps_as $LI 403 || true
+tell "from publish to the first denial: $(($(ms) - t0)) ms, both commands included"
+"$B/terminal-sim" office publish "$D/office" "$D/generated.ndjson" >/dev/null
+
+step "2. A card under an order, at the bus: denied, and told why"
+is "Li's card at the bus" "$(tap $LI)" 403
+jq . "$D/answer" | sed 's/^/    /'
+is "which order" "$(jq -r .order "$D/answer")" EX-2026-0117
+is "in English on request" "$(curl -s -H 'Accept-Language: en' -H "X-Card-No: $LI" "$U/bus/tap" | jq -r .display)" \
+    "$(curl -s -H 'Accept-Language: en-GB,en;q=0.9' -H "X-Card-No: $LI" "$U/bus/tap" | jq -r .display)"
+curl -s -H 'Accept-Language: en' -H "X-Card-No: $LI" "$U/bus/tap" | jq -r .display | sed 's/^/    on the display: /'
+
+step "3. Everybody else rides; the same person elsewhere; a measure on trial"
+is "a card under no order" "$(tap 3401000001)" 200
+is "Li at the library (an order on the patron number)" "$(loan $LI_PATRON)" 403
+is "another reader at the library" "$(loan P-1)" 200
+is "Li at bike rental" "$(bike $LI)" 403
+is "Wang at bike rental: the order does not name it" "$(bike $WANG)" 200
+is "Wang buys a tour pass: dry run, observed and not refused" "$(tour $WANG)" 200
+status | jq -c '.lists[0] | {ready, fault, count, age}' 2>/dev/null | sed 's/^/  jd_status: /' || true
+
+step "4. Bus validators tap: 400 a second for 5 s, one in ten under an order"
+cat "$D/orders.ndjson" "$D/generated.ndjson" >"$D/oracle.ndjson"
+if "$B/terminal-sim" bus --url "$U" --rate 400 --connections 16 --duration 5 --clean 10000 --seed 7 --listed "$D/oracle.ndjson" \
+    --share-listed 10 >"$D/bus.txt" 2>"$D/bus.progress"; then rc=0; else rc=$?; fi
+sed 's/^/    /' "$D/bus.txt"
+is "the oracle's verdict (exit code of the terminals)" "$rc" 0
+
+step "5. Operator's view: rcctl check, identifier from standard input"
+printf %s "$LI" | "$B/rcctl" -c "$D/restrict-cached.conf" check --measure bus.ride --scheme card | sed 's/^/    /' || true
+
+step "6. The office lifts Li's order: the next tap passes"
+t0=$(ms)
+"$B/terminal-sim" office lift "$D/office" EX-2026-0117 | sed 's/^/  /'
+until_ok 10 taps_as $LI 200 || true
+tell "from lift to the first pass: $(($(ms) - t0)) ms, both commands included"
+is "Li's card at the bus" "$(tap $LI)" 200
+is "Li at the library: another order, still in force" "$(loan $LI_PATRON)" 403
+
+step "7. The office falls silent: nothing is enforced past max_stale (6 s here, 1 h in conf/nginx.conf)"
+kill -STOP "$pid_office"
+is "Wang's card, list still fresh" "$(tap $WANG)" 403
+t0=$(ms)
+until_ok 40 taps_as $WANG 200 || true
+tell "after $((($(ms) - t0) / 1000)) s of silence:"
+is "Wang's card" "$(tap $WANG)" 200
+tell "reason counted: stale $(reason_count stale)"
+kill -CONT "$pid_office"
+t0=$(ms)
+until_ok 60 taps_as $WANG 403 || true
+tell "the office speaks again; enforced after $(($(ms) - t0)) ms"
+is "Wang's card" "$(tap $WANG)" 403
+
+step "8. Redis is killed (kill -9): everybody rides"
+kill -9 "$pid_redis"
+wait "$pid_redis" 2>/dev/null || true
+is "Wang's card" "$(tap $WANG)" 200
+is "a card under no order" "$(tap 3401000001)" 200
+tell "reason counted: unconfirmed $(reason_count unconfirmed)"
+start redis redis-server "$D/redis.conf"
+t0=$(ms)
+until_ok 60 taps_as $WANG 403 || true
+tell "Redis is back; enforced again after $(($(ms) - t0)) ms, without a hand"
+is "Wang's card" "$(tap $WANG)" 403
+is "Li's lift still stands" "$(tap $LI)" 200
+
+step "9. nginx reloads: the list is kept"
+kill -HUP "$pid_nginx"
+is "Wang's card, at once" "$(tap $WANG)" 403
+
+if grep -E '\[(alert|crit|emerg)\]' "$D/logs/error.log"; then is "nginx's error log" "alerts" "none"; fi
+step "$([ $wrong -eq 0 ] && echo 'Every step was as told.' || echo "$wrong steps were not as told.")"
+
+if [ $once -eq 1 ]; then
+    [ $wrong -eq 0 ] || exit 1
+    exit 0
+fi
+cat <<E3
+
+Status:   $U/jd/status      (Prometheus: $U/jd/metrics)
+Try:      curl -i -H 'X-Card-No: $WANG' $U/bus/tap
+          build/rcctl -c build/demo/restrict-cached.conf status
+          echo $WANG | build/rcctl -c build/demo/restrict-cached.conf check --scheme card --measure bus.ride
+          build/terminal-sim office lift build/demo/office EX-2026-0119
+          build/terminal-sim office fault build/demo/office status=500
+Logs:     build/demo/logs/error.log, build/demo/daemon.log
+Ctrl-C ends everything.
+E3
+while kill -0 "$pid_nginx" 2>/dev/null; do sleep 1; done
