@@ -85,7 +85,7 @@ static unsigned serve_checkout(cJSON *answer, struct MHD_Connection *c, const bo
         cJSON_AddStringToObject(answer, "item_barcode", item->valuestring);
         cJSON_AddNumberToObject(answer, "loan_days", 30);
         add_number(answer, "checkout", "L", n);
-        status = MHD_HTTP_CREATED;
+        status = MHD_HTTP_OK;
     }
     cJSON_Delete(request);
     return status;
