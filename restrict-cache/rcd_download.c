@@ -105,6 +105,7 @@ static void on_applied(void *owner, const rcd_snapshot_counts_t *counts, const c
     }
     reset(d);
     d->at = RCD_DOWNLOAD_IDLE;
+    d->due_ms = rcd_clock_ms() + FAILED_BASE_MS;      /* one that closes nothing is not fetched in a loop */
     d->fault[0] = '\0';
     d->n_applied++;
     jd_backoff_reset(&d->failed);
