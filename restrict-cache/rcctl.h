@@ -1,0 +1,89 @@
+/*
+ * rcctl - the operator's command: what its subcommands share.
+ */
+#ifndef RCCTL_H
+#define RCCTL_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <cjson/cJSON.h>
+#include "rcd_config.h"
+#include "rcd_state.h"
+
+/* Exit codes; rcctl.md and --help tell the same. */
+#define RCCTL_OK           0       /* done; check: would pass; status: all is well */
+#define RCCTL_DENY         1       /* check: would be denied; orders: none found */
+#define RCCTL_USAGE        2       /* options, configuration, or a file that cannot be read */
+#define RCCTL_UNREACHABLE  3       /* Redis, the daemon or its journal cannot be reached */
+#define RCCTL_REFUSED      4       /* the daemon refused the command */
+#define RCCTL_FAULT        5       /* status: something stands that needs a hand */
+
+#define RCCTL_ALIVE_SEC    5       /* status.json older than this: the daemon does not run */
+
+typedef struct {
+    const char   *conf_file;
+    int           json;
+    int           help;
+    rcd_config_t *config;          /* after rcctl_config() */
+} rcctl_t;
+
+typedef struct {
+    const char  *name;             /* without "--"; NULL ends a table */
+    const char **value;            /* the option takes a value, put here; */
+    int         *flag;             /* or it takes none, and sets this to 1 */
+} rcctl_option_t;
+
+/*
+ * Reads options (those of `options`, and -c FILE, --json, --help everywhere) and at most `max` other arguments, which move to the front of argv.
+ * Returns their number, or -1 after saying on stderr what is wrong.
+ */
+int rcctl_options(rcctl_t *r, int argc, char **argv, const rcctl_option_t *options, int max);
+
+/* Loads the configuration once. 0, or -1 after saying why. */
+int rcctl_config(rcctl_t *r);
+
+/* "rcctl: ..." on stderr. */
+void rcctl_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Prints text that came from elsewhere with its control characters as '?'. */
+void rcctl_text(FILE *to, const char *text);
+/* One line "label      text" of a plain answer; nothing when text is NULL or empty. */
+void rcctl_line(const char *label, const char *text);
+/* Prints JSON and its line end, and frees it. */
+void rcctl_json(cJSON *object);
+/* A span of time for people, "3 min" or "2 days", in static storage. */
+const char *rcctl_span(int64_t sec);
+
+/* An order for --json or as lines of text: what journal and Redis have in common. Relief and grounds may be NULL. */
+typedef struct {
+    const char         *number;
+    uint16_t            measures;
+    unsigned            flags;
+    int64_t             start, until;
+    uint32_t            deadline_day;
+    const jd_relief_t  *relief;
+    const jd_grounds_t *grounds;
+    const char         *state;     /* one word, and what it means in `state_text` */
+    const char         *state_text;
+} rcctl_order_t;
+
+cJSON *rcctl_order_json(const rcctl_order_t *o);
+void rcctl_order_print(const rcctl_order_t *o);
+
+/* The daemon's status.json: an object to be given to cJSON_Delete and its age in seconds, or NULL with a reason. */
+cJSON *rcctl_daemon_status(const rcctl_t *r, int64_t *age_sec, char *err, size_t err_size);
+
+/* From now on SIGINT, SIGTERM and SIGHUP only set what rcctl_interrupted() returns, and end a sleep. */
+void rcctl_catch_signals(void);
+int  rcctl_interrupted(void);
+
+/* The subcommands: each returns an exit code. */
+int rcctl_status(rcctl_t *r, int argc, char **argv);
+int rcctl_check(rcctl_t *r, int argc, char **argv);
+int rcctl_orders(rcctl_t *r, int argc, char **argv);
+int rcctl_quarantine(rcctl_t *r, int argc, char **argv);
+int rcctl_import(rcctl_t *r, int argc, char **argv);
+int rcctl_approve(rcctl_t *r, int argc, char **argv);
+int rcctl_watch(rcctl_t *r, int argc, char **argv);
+
+#endif

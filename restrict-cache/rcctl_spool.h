@@ -1,0 +1,30 @@
+/*
+ * rcctl_spool - commands to the daemon, by files: {state dir}/inbox to it, {state dir}/outbox back.
+ */
+#ifndef RCCTL_SPOOL_H
+#define RCCTL_SPOOL_H
+
+#include "rcctl.h"
+
+#define RCCTL_NAME_MAX  48
+
+/*
+ * Creates a file with a random name and `suffix` in inbox, readable by the daemon alone. It is hidden (".name") until rcctl_spool_publish.
+ * Returns a stream to fclose(), or NULL after saying why.
+ */
+FILE *rcctl_spool_create(const rcctl_t *r, const char *suffix, char name[RCCTL_NAME_MAX]);
+/* 0, or -1 after saying why; then the file is gone. */
+int   rcctl_spool_publish(const rcctl_t *r, const char *name);
+/* Removes the file, published or not. */
+void  rcctl_spool_withdraw(const rcctl_t *r, const char *name);
+
+/*
+ * Hands `command` (taken over; "user" is added) to the running daemon and waits for its answer, telling progress on stderr. Returns an exit
+ * code; *answer is the daemon's last word, to be given to cJSON_Delete, or NULL. Whatever goes wrong is said on stderr.
+ */
+int rcctl_spool_run(const rcctl_t *r, cJSON *command, cJSON **answer);
+
+/* The daemon runs: 0, or -1 after saying that it does not. */
+int rcctl_spool_alive(const rcctl_t *r);
+
+#endif
