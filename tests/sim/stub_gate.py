@@ -29,7 +29,8 @@ def passed(extra=b"", body=b'{"result":"ride"}'):
 
 def denied(order="CS-1", status=403):
     body = json.dumps({"title": "restricted", "order": order}).encode()
-    return (b"HTTP/1.1 %d X\r\nContent-Type: application/problem+json\r\nJD-Status: DENIED;reason=listed;list=\"credit\";measure=bus.ride\r\n"
+    return (b"HTTP/1.1 %d X\r\nContent-Type: application/problem+json\r\n"
+            b"JD-Status: DENIED;reason=listed;list=\"credit\";measure=bus.ride\r\n"
             b"Content-Length: %d\r\n\r\n%s" % (status, len(body), body))
 
 

@@ -85,8 +85,8 @@ def test_kiosk_and_counter_bodies():
 def test_generated_cards_are_few_as_asked_and_a_seed_repeats_them():
     def cards(seed, scheme="card"):
         with StubGate(lambda r: passed()) as gate:
-            assert run("bus", gate.port, "--rate", 4000, "--count", 400, "--clean", 20, "--seed", seed, "--connections", 1,
-                       "--scheme", scheme).code == 0
+            assert run("bus", gate.port, "--rate", 4000, "--count", 400, "--connections", 1, "--clean", 20,
+                       "--seed", seed, "--scheme", scheme).code == 0
             return [q.card() for q in gate.requests]
 
     one, again, other = cards(7), cards(7), cards(8)
@@ -114,8 +114,8 @@ def test_population_file_and_share_of_listed_cards(tmp_path):
 # ---- what is measured ---------------------------------------------------------------------------------
 
 def test_a_stall_shows_in_every_request_that_fell_due_meanwhile():
-    """400 requests at 200/s on 4 connections, one stall of 0.6 s: 120 fell due in it, 30 % of all. An engine that measures from
-    the moment it could send would show 4 slow ones, 1 %."""
+    """400 requests at 200/s on 4 connections, one stall of 0.6 s: 120 fell due in it, 30 % of all. An engine that
+    measures from the moment it could send would show 4 slow ones, 1 %."""
     with StubGate(lambda r: passed(), stall_at=100, stall_sec=0.6) as gate:
         r = run("bus", gate.port, "--rate", 200, "--count", 400, "--connections", 4)
         assert r.code == 0 and r.report["answers"] == 400, r
@@ -154,7 +154,8 @@ def test_a_clean_card_denied_is_wrong_and_its_number_is_masked():
 
 def test_a_listed_card_passed_is_wrong(tmp_path):
     with StubGate(lambda r: passed()) as gate:
-        r = run("bus", gate.port, "--rate", 1000, "--count", 20, "--listed", scenario(tmp_path, order()), "--share-listed", 100)
+        r = run("bus", gate.port, "--rate", 1000, "--count", 20, "--share-listed", 100,
+                "--listed", scenario(tmp_path, order()))
         assert r.code == 1 and (r.report["wrong"], r.report["wrong_passed"]) == (20, 20), r
         assert "passed, must be denied" in r.err and "CS-1" in r.err and CARD not in r.err + r.out
 
@@ -211,7 +212,8 @@ def test_oracle(tmp_path, case):
 
 def test_denied_by_another_order_is_wrong(tmp_path):
     with StubGate(lambda r: denied("CS-2")) as gate:
-        r = run("bus", gate.port, "--rate", 1000, "--count", 10, "--listed", scenario(tmp_path, order()), "--share-listed", 100)
+        r = run("bus", gate.port, "--rate", 1000, "--count", 10, "--share-listed", 100,
+                "--listed", scenario(tmp_path, order()))
         assert r.code == 1 and "another order" in r.err, r
 
 
@@ -242,11 +244,13 @@ def test_dry_run_of_one_measure(tmp_path):
 
 
 def test_denials_of_another_status_are_known_by_jd_status(tmp_path):
-    options = ("--rate", 1000, "--count", 10, "--listed", scenario(tmp_path, order()), "--share-listed", 100)
+    options = ("--rate", 1000, "--count", 10, "--share-listed", 100,
+                "--listed", scenario(tmp_path, order()))
     with StubGate(lambda r: denied(status=200)) as gate:
         r = run("bus", gate.port, *options)
         assert r.code == 0 and r.report["denied"] == 10, r
-        assert r.report["verdicts"] == [{"verdict": "denied", "status": 200, "jd_status": "DENIED listed", "answers": 10}]
+        assert r.report["verdicts"] == [{"verdict": "denied", "status": 200, "jd_status": "DENIED listed",
+                                         "answers": 10}]
 
 
 # ---- changes while running ----------------------------------------------------------------------------
@@ -300,7 +304,8 @@ def test_an_order_that_ends_while_running(tmp_path):
     text = time.strftime("%Y-%m-%dT%H:%M:%S+08:00", time.gmtime(int(end) + 8 * 3600))
     orders = scenario(tmp_path, order(end=text))
     with StubGate(lambda r: denied() if time.time() < int(end) else passed()) as gate:
-        r = run("bus", gate.port, "--rate", 100, "--duration", 4, "--listed", orders, "--share-listed", 100, "--window", 0)
+        r = run("bus", gate.port, "--rate", 100, "--duration", 4, "--listed", orders, "--share-listed", 100,
+                "--window", 0)
         assert r.code == 0 and r.report["denied"] > 0 and r.report["passed"] > 0, r
 
 
@@ -312,7 +317,8 @@ GOOD = {
     "length": passed(),
     "no body": b"HTTP/1.1 204 No Content\r\n\r\n",
     "empty": b"HTTP/1.1 200 OK\r\ncontent-LENGTH:0\r\n\r\n",
-    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"res\r\nC;x=\"y\"\r\nult\":\"ride\"}\r\n0\r\nT: r\r\n\r\n",
+    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+               b"5\r\n{\"res\r\nC;x=\"y\"\r\nult\":\"ride\"}\r\n0\r\nT: r\r\n\r\n",
     "interim": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + passed(),
     "close": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}" + CLOSE,
     "to close": b"HTTP/1.1 200 OK\r\n\r\n" + BODY + CLOSE,
@@ -376,7 +382,8 @@ def test_a_request_is_sent_again_once_only():
 
 def test_nobody_listens():
     r = run("bus", free_port(), "--rate", 1000, "--count", 50)
-    assert r.code == 1 and r.report["answers"] == 0 and r.report["errors"] == [{"error": "Connection refused", "requests": 50}]
+    assert r.code == 1 and r.report["answers"] == 0
+    assert r.report["errors"] == [{"error": "Connection refused", "requests": 50}]
 
 
 def test_a_server_that_never_answers_ends_in_time_with_every_request_counted():
