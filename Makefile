@@ -34,7 +34,7 @@ CFLAGS_ALL  = -std=gnu11 $(OPT) $(WARN) $(EXTRA) $(RECOVER) -fPIC -fstack-protec
 LDFLAGS_ALL = -Wl,-z,relro -Wl,-z,now $(EXTRA) $(LDFLAGS)
 
 DAEMON_LIBS = -lhiredis -lcurl -lcrypto -lcjson -linih -lsqlite3
-SIM_LIBS    = -lmicrohttpd -lcrypto -lcjson -lz
+SIM_LIBS    = -lmicrohttpd -lgnutls -lcrypto -lcjson -lz
 
 CORE_SRC  = $(wildcard restrict-cache/core/*.c)
 RCD_SRC   = $(wildcard restrict-cache/rcd_*.c)

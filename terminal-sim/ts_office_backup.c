@@ -1,0 +1,168 @@
+/*
+ * ts_office_backup.c - opens an office's directory; copies it, and takes a copy's log back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ts_office.h"
+
+#define BLOCK  65536
+
+static const struct {
+    const char *name;
+    unsigned    mode;
+} files[] = {
+    { "party.json", 0644 }, { "jwks.json", 0644 }, { "ca.pem", 0644 }, { "ca.key", 0600 }, { "server.pem", 0644 },
+    { "server.key", 0600 }, { "client.pem", 0644 }, { "client.key", 0600 }, { "office-1.key", 0600 },
+    { "relief-1.key", 0600 }, { "token", 0600 }, { "events", 0600 },
+};
+
+/* ---- open -------------------------------------------------------------------------------------------------------- */
+
+static int read_party(ts_party_t *party, const char *dir)
+{
+    const struct {
+        const char *name;
+        char       *out;
+        size_t      size;
+    } members[] = { { "list", party->list, sizeof party->list },
+                    { "iss", party->iss, sizeof party->iss },
+                    { "aud", party->aud, sizeof party->aud } };
+    size_t len;
+    char *text = ts_file_read(ts_path(dir, "party.json"), &len);
+    cJSON *json = text ? cJSON_ParseWithLength(text, len) : NULL;
+    int rc = 0;
+
+    free(text);
+    for (unsigned i = 0; i < 3; i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, members[i].name);
+
+        if (cJSON_IsString(item) && strlen(item->valuestring) < members[i].size)
+            strcpy(members[i].out, item->valuestring);
+        else
+            rc = -1;
+    }
+    cJSON_Delete(json);
+    if (rc != 0)
+        ts_complain("%s: not an office's directory; make one with: terminal-sim office init %s", dir, dir);
+    return rc;
+}
+
+int ts_office_open(ts_office_t *o, const char *dir)
+{
+    memset(o, 0, sizeof *o);
+    o->dir = dir;
+    o->lock = -1;
+    if (read_party(&o->party, dir) != 0)
+        return -1;
+    o->lock = open(ts_path(dir, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (o->lock < 0) {
+        ts_complain("%s/lock: %s", dir, strerror(errno));
+        return -1;
+    }
+    if (flock(o->lock, LOCK_EX | LOCK_NB) != 0) {
+        close(o->lock);
+        return 1;
+    }
+    if (ts_signer_load(&o->signer, dir) != 0 || (o->store = ts_store_open(dir)) == NULL
+        || (o->faults = ts_faults_open(dir)) == NULL || (o->snapshots = ts_snapshots_create(dir)) == NULL) {
+        ts_office_close(o);
+        return -1;
+    }
+    return 0;
+}
+
+void ts_office_close(ts_office_t *o)
+{
+    ts_snapshots_destroy(o->snapshots);
+    ts_faults_close(o->faults);
+    ts_store_close(o->store);
+    ts_signer_fini(&o->signer);
+    if (o->lock >= 0)
+        close(o->lock);
+}
+
+/* ---- copy -------------------------------------------------------------------------------------------------------- */
+
+static int copy_bytes(int from, int to)
+{
+    char block[BLOCK];
+    ssize_t n;
+
+    while ((n = read(from, block, sizeof block)) > 0) {
+        if (write(to, block, (size_t) n) != n)
+            return -1;
+    }
+    return n == 0 ? fsync(to) : -1;
+}
+
+/* Copies a file whole: beside its place, then renamed. */
+static int copy(const char *from_dir, const char *to_dir, const char *name, unsigned mode)
+{
+    char temporary[PATH_MAX];
+    int from, to, rc = -1;
+
+    snprintf(temporary, sizeof temporary, "%s", ts_path(to_dir, "copy.tmp"));
+    unlink(temporary);
+    from = open(ts_path(from_dir, name), O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return -1;
+    to = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (to >= 0) {
+        rc = copy_bytes(from, to);
+        close(to);
+    }
+    close(from);
+    return rc == 0 ? rename(temporary, ts_path(to_dir, name)) : -1;
+}
+
+int ts_backup(const char *dir, const char *to)
+{
+    if (mkdir(to, 0700) != 0) {
+        ts_complain("%s: %s", to, strerror(errno));
+        return -1;
+    }
+    for (unsigned i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (copy(dir, to, files[i].name, files[i].mode) != 0) {
+            ts_complain("%s/%s: cannot be copied to %s: %s", dir, files[i].name, to, strerror(errno));
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* 1 when both directories hold the same public keys. */
+static int same_keys(const char *a, const char *b)
+{
+    size_t a_len = 0, b_len = 0;
+    char *a_text = ts_file_read(ts_path(a, "jwks.json"), &a_len), *b_text = ts_file_read(ts_path(b, "jwks.json"), &b_len);
+    int same = a_text && b_text && a_len == b_len && memcmp(a_text, b_text, a_len) == 0;
+
+    free(a_text);
+    free(b_text);
+    return same;
+}
+
+const char *ts_restore(ts_office_t *o, const char *from)
+{
+    ts_store_t *store;
+
+    if (!same_keys(o->dir, from))
+        return "not a backup of this office: its jwks.json is another";
+    if (copy(from, o->dir, "events", 0600) != 0)
+        return "the backup's events cannot be copied";
+    store = ts_store_open(o->dir);
+    if (!store)
+        return "the backup's events cannot be read";
+    ts_store_close(o->store);
+    o->store = store;
+    ts_snapshots_destroy(o->snapshots);         /* its newest is of the events that were */
+    o->snapshots = ts_snapshots_create(o->dir);
+    return o->snapshots ? NULL : "no snapshots can be made";
+}
