@@ -19,7 +19,6 @@
 
 #include "ngx_jd.h"
 
-#include <hiredis/async.h>
 #include <time.h>
 
 
@@ -27,88 +26,6 @@
 #define NGX_JD_SLICE_USEC        700
 #define NGX_JD_SLICE_CHECK       64      /* entries between looks at the clock */
 #define NGX_JD_SWEEP_LINES       2048
-
-#define NGX_JD_PAGES             4       /* HSCANs in flight */
-#define NGX_JD_PAGE_COUNT        "512"
-#define NGX_JD_PAGE_MAX          4096    /* fields of one reply */
-#define NGX_JD_ITEMS             (NGX_JD_PAGES * NGX_JD_PAGE_MAX)
-
-#define NGX_JD_CHANGES_COUNT     "512"
-#define NGX_JD_CHANGES_MAX       512
-
-#define NGX_JD_BLOCK_MS          "1000"  /* meta is read as often: freshness */
-#define NGX_JD_BLOCK_WAIT_MS     3000
-#define NGX_JD_WAIT_MS           2000
-
-
-typedef enum {
-    NGX_JD_PHASE_IDLE = 0,
-    NGX_JD_PHASE_META,
-    NGX_JD_PHASE_BEGIN,
-    NGX_JD_PHASE_LOAD,
-    NGX_JD_PHASE_TAIL,
-    NGX_JD_PHASE_PUBLISH
-} ngx_jd_phase_e;
-
-
-typedef enum {
-    NGX_JD_ITEM_PUT = 0,
-    NGX_JD_ITEM_REMOVE,
-    NGX_JD_ITEM_SKIP                     /* forged: what was known stays */
-} ngx_jd_item_e;
-
-
-/* one digest on its way into the table */
-typedef struct {
-    u_char               digest[JD_DIGEST_LEN];
-    uint16_t             measures;
-    uint16_t             what;           /* ngx_jd_item_e */
-} ngx_jd_item_t;
-
-
-typedef struct {
-    ngx_jd_follow_t     *follow;
-    uint32_t             bucket;
-    char                 cursor[NGX_INT64_LEN + 1];
-    unsigned             used:1;
-    unsigned             asked:1;
-} ngx_jd_page_t;
-
-
-struct ngx_jd_follow_s {
-    ngx_jd_list_t       *list;
-    ngx_jd_link_t       *link;
-    ngx_event_t          work;
-    ngx_jd_phase_e       phase;
-
-    char                 name[JD_LIST_NAME_MAX + 1];
-    char                 meta_key[JD_REDIS_NAME_MAX];
-    char                 changes_key[JD_REDIS_NAME_MAX];
-
-    jd_meta_t            meta;           /* the newest read */
-    const jd_key_t      *key;            /* of the era followed */
-    uint64_t             era;
-    uint64_t             last;           /* the last change queued */
-    uint64_t             seen;           /* fields met by the load */
-    uint64_t             changes;        /* met since the load began */
-    uint32_t             bucket;         /* the next to ask for */
-    uint32_t             buckets;
-    ngx_jd_page_t        page[NGX_JD_PAGES];
-
-    ngx_uint_t           nitems;
-    ngx_uint_t           item;           /* the next to be applied */
-    ngx_jd_item_t        items[NGX_JD_ITEMS];
-
-    unsigned             anew:1;         /* no resuming: load */
-    unsigned             asked:1;        /* an XREAD with its HMGET */
-    unsigned             meta_new:1;     /* they are in */
-    unsigned             nothing:1;      /* the last XREAD brought nothing */
-    unsigned             missed:1;       /* ... though meta told of more */
-    unsigned             published:1;    /* this era, by us or before us */
-    unsigned             sweeping:1;
-    unsigned             connected:1;    /* once at least */
-    unsigned             forged:1;       /* told */
-};
 
 
 static void ngx_jd_follow_stop(ngx_jd_follow_t *f);
@@ -123,25 +40,8 @@ static void ngx_jd_follow_step(ngx_jd_follow_t *f);
 static void ngx_jd_follow_load(ngx_jd_follow_t *f);
 static void ngx_jd_follow_tail(ngx_jd_follow_t *f);
 static ngx_uint_t ngx_jd_follow_complete(ngx_jd_follow_t *f);
+static ngx_uint_t ngx_jd_follow_fits_now(ngx_jd_follow_t *f);
 static void ngx_jd_follow_gap(ngx_jd_follow_t *f);
-static void ngx_jd_follow_post(ngx_jd_follow_t *f, ngx_jd_phase_e phase);
-
-static ngx_int_t ngx_jd_follow_ask_meta(ngx_jd_follow_t *f);
-static ngx_int_t ngx_jd_follow_ask_page(ngx_jd_follow_t *f,
-    ngx_jd_page_t *page);
-static void ngx_jd_follow_ask_changes(ngx_jd_follow_t *f);
-static void ngx_jd_follow_on_meta(redisAsyncContext *ac, void *reply,
-    void *data);
-static void ngx_jd_follow_on_page(redisAsyncContext *ac, void *reply,
-    void *data);
-static void ngx_jd_follow_on_changes(redisAsyncContext *ac, void *reply,
-    void *data);
-static ngx_int_t ngx_jd_follow_change(ngx_jd_follow_t *f, redisReply *entry);
-static ngx_int_t ngx_jd_follow_change_id(redisReply *id, uint64_t *era,
-    uint64_t *n);
-static ngx_uint_t ngx_jd_follow_is_text(redisReply *reply, const char *text);
-static void ngx_jd_follow_put(ngx_jd_follow_t *f, redisReply *digest,
-    redisReply *record);
 static void ngx_jd_follow_link_up(ngx_jd_link_t *link);
 static void ngx_jd_follow_link_down(ngx_jd_link_t *link);
 static uint64_t ngx_jd_follow_usec(void);
@@ -444,7 +344,7 @@ ngx_jd_follow_step(ngx_jd_follow_t *f)
             ngx_jd_follow_tail(f);
 
         } else if (!f->asked) {
-            ngx_jd_follow_ask_changes(f);
+            ngx_jd_fetch_changes(f);
         }
 
         return;
@@ -480,7 +380,7 @@ ngx_jd_follow_load(ngx_jd_follow_t *f)
             page->used = 1;
         }
 
-        if (!page->asked && ngx_jd_follow_ask_page(f, page) != NGX_OK) {
+        if (!page->asked && ngx_jd_fetch_page(f, page) != NGX_OK) {
             return;
         }
 
@@ -490,7 +390,7 @@ ngx_jd_follow_load(ngx_jd_follow_t *f)
     if (!busy) {
         f->phase = NGX_JD_PHASE_TAIL;
         f->meta_new = 0;
-        ngx_jd_follow_ask_changes(f);
+        ngx_jd_fetch_changes(f);
     }
 }
 
@@ -526,15 +426,22 @@ ngx_jd_follow_tail(ngx_jd_follow_t *f)
         }
 
         f->missed = f->nothing;
-        ngx_jd_follow_ask_changes(f);
+        ngx_jd_fetch_changes(f);
         return;
     }
 
     f->missed = 0;
 
     if (f->published) {
+
+        if (ngx_jd_follow_fits_now(f)) {
+            f->anew = 1;
+            ngx_jd_link_close(f->link, NGX_JD_FAULT_FULL);
+            return;
+        }
+
         ngx_jd_follow_settled(f);
-        ngx_jd_follow_ask_changes(f);
+        ngx_jd_fetch_changes(f);
         return;
     }
 
@@ -570,6 +477,20 @@ ngx_jd_follow_complete(ngx_jd_follow_t *f)
 }
 
 
+/*
+ * What did not fit beside the entries of the era before, or before others were
+ * removed, is found by another load.
+ */
+
+static ngx_uint_t
+ngx_jd_follow_fits_now(ngx_jd_follow_t *f)
+{
+    return !f->sweeping
+           && f->list->zone->not_fitted
+           && f->meta.count <= jd_table_capacity(f->list->table.lines);
+}
+
+
 /* Loads anew at once; in a load already, after a back-off. */
 
 static void
@@ -600,380 +521,13 @@ ngx_jd_follow_gap(ngx_jd_follow_t *f)
 
 /* The phase's work is done in a slice of a later turn. */
 
-static void
+void
 ngx_jd_follow_post(ngx_jd_follow_t *f, ngx_jd_phase_e phase)
 {
     f->phase = phase;
 
     if (!f->work.posted) {
         ngx_post_event(&f->work, &ngx_posted_next_events);
-    }
-}
-
-
-static ngx_int_t
-ngx_jd_follow_ask_meta(ngx_jd_follow_t *f)
-{
-    size_t       len[2 + JD_META_FIELDS];
-    ngx_uint_t   i;
-    const char  *argv[2 + JD_META_FIELDS];
-
-    argv[0] = "HMGET";
-    argv[1] = f->meta_key;
-
-    for (i = 0; i < JD_META_FIELDS; i++) {
-        argv[2 + i] = jd_meta_fields[i];
-    }
-
-    for (i = 0; i < 2 + JD_META_FIELDS; i++) {
-        len[i] = ngx_strlen(argv[i]);
-    }
-
-    return ngx_jd_link_send(f->link, ngx_jd_follow_on_meta, f, NGX_JD_WAIT_MS,
-                            2 + JD_META_FIELDS, argv, len);
-}
-
-
-static ngx_int_t
-ngx_jd_follow_ask_page(ngx_jd_follow_t *f, ngx_jd_page_t *page)
-{
-    char         key[JD_REDIS_NAME_MAX];
-    size_t       len[5];
-    const char  *argv[5];
-
-    argv[0] = "HSCAN";
-    len[0] = sizeof("HSCAN") - 1;
-    argv[1] = key;
-    len[1] = jd_redis_bucket(key, f->name, f->era, page->bucket);
-    argv[2] = page->cursor;
-    len[2] = ngx_strlen(page->cursor);
-    argv[3] = "COUNT";
-    len[3] = sizeof("COUNT") - 1;
-    argv[4] = NGX_JD_PAGE_COUNT;
-    len[4] = sizeof(NGX_JD_PAGE_COUNT) - 1;
-
-    page->asked = 1;
-
-    return ngx_jd_link_send(f->link, ngx_jd_follow_on_page, page,
-                            NGX_JD_WAIT_MS, 5, argv, len);
-}
-
-
-/*
- * Redis answers the HMGET when the XREAD has ended, so that meta is of the
- * moment after the changes.  A load that is not published yet does not wait.
- */
-
-static void
-ngx_jd_follow_ask_changes(ngx_jd_follow_t *f)
-{
-    char         id[2 * NGX_INT64_LEN + 2];
-    size_t       len[8];
-    ngx_uint_t   i, n;
-    const char  *argv[8];
-
-    f->asked = 1;
-
-    *ngx_sprintf((u_char *) id, "%uL-%uL", f->era, f->last) = '\0';
-
-    n = 0;
-    argv[n++] = "XREAD";
-    argv[n++] = "COUNT";
-    argv[n++] = NGX_JD_CHANGES_COUNT;
-
-    if (f->published) {
-        argv[n++] = "BLOCK";
-        argv[n++] = NGX_JD_BLOCK_MS;
-    }
-
-    argv[n++] = "STREAMS";
-    argv[n++] = f->changes_key;
-    argv[n++] = id;
-
-    for (i = 0; i < n; i++) {
-        len[i] = ngx_strlen(argv[i]);
-    }
-
-    if (ngx_jd_link_send(f->link, ngx_jd_follow_on_changes, f,
-                         NGX_JD_BLOCK_WAIT_MS, n, argv, len)
-        == NGX_OK)
-    {
-        (void) ngx_jd_follow_ask_meta(f);
-    }
-}
-
-
-static void
-ngx_jd_follow_on_meta(redisAsyncContext *ac, void *reply, void *data)
-{
-    ngx_jd_fault_e    fault;
-    ngx_jd_follow_t  *f;
-
-    if (ngx_jd_link_heard(ac, reply) == NULL) {
-        return;
-    }
-
-    f = data;
-
-    fault = ngx_jd_reply_meta(f->list, reply, &f->meta, &f->key);
-
-    if (fault == NGX_JD_FAULT_NONE
-        && ngx_jd_zone_fresh(f->list, &f->meta) != NGX_OK)
-    {
-        fault = NGX_JD_FAULT_BEHIND;
-    }
-
-    if (fault != NGX_JD_FAULT_NONE) {
-        ngx_jd_link_close(f->link, fault);
-        return;
-    }
-
-    if (f->phase == NGX_JD_PHASE_META) {
-        ngx_jd_follow_post(f, NGX_JD_PHASE_BEGIN);
-        return;
-    }
-
-    f->asked = 0;
-    f->meta_new = 1;
-    ngx_jd_follow_post(f, f->phase);
-}
-
-
-static void
-ngx_jd_follow_on_page(redisAsyncContext *ac, void *reply, void *data)
-{
-    size_t            i;
-    redisReply       *r, *cursor, *fields;
-    ngx_jd_page_t    *page;
-    ngx_jd_follow_t  *f;
-
-    if (ngx_jd_link_heard(ac, reply) == NULL) {
-        return;
-    }
-
-    page = data;
-    f = page->follow;
-    r = reply;
-
-    if (r->type != REDIS_REPLY_ARRAY || r->elements != 2) {
-        ngx_jd_link_close(f->link, ngx_jd_reply_fault(r));
-        return;
-    }
-
-    cursor = r->element[0];
-    fields = r->element[1];
-
-    if (cursor->type != REDIS_REPLY_STRING || cursor->len == 0
-        || cursor->len >= sizeof(page->cursor)
-        || fields->type != REDIS_REPLY_ARRAY || fields->elements % 2
-        || fields->elements > 2 * NGX_JD_PAGE_MAX)
-    {
-        ngx_jd_link_close(f->link, NGX_JD_FAULT_PROTOCOL);
-        return;
-    }
-
-    for (i = 0; i < fields->elements; i += 2) {
-        ngx_jd_follow_put(f, fields->element[i], fields->element[i + 1]);
-    }
-
-    f->seen += fields->elements / 2;
-
-    ngx_memcpy(page->cursor, cursor->str, cursor->len);
-    page->cursor[cursor->len] = '\0';
-    page->asked = 0;
-    page->used = ngx_strcmp(page->cursor, "0") != 0;
-
-    ngx_jd_follow_post(f, f->phase);
-}
-
-
-static void
-ngx_jd_follow_on_changes(redisAsyncContext *ac, void *reply, void *data)
-{
-    size_t            i;
-    redisReply       *r, *entries;
-    ngx_jd_follow_t  *f;
-
-    if (ngx_jd_link_heard(ac, reply) == NULL) {
-        return;
-    }
-
-    f = data;
-    r = reply;
-
-    f->nothing = r->type == REDIS_REPLY_NIL;
-
-    if (f->nothing) {
-        return;
-    }
-
-    /* one stream: [[name, entries]] */
-
-    if (r->type != REDIS_REPLY_ARRAY || r->elements != 1) {
-        ngx_jd_link_close(f->link, ngx_jd_reply_fault(r));
-        return;
-    }
-
-    r = r->element[0];
-
-    if (r->type != REDIS_REPLY_ARRAY || r->elements != 2
-        || r->element[1]->type != REDIS_REPLY_ARRAY
-        || r->element[1]->elements > NGX_JD_CHANGES_MAX)
-    {
-        ngx_jd_link_close(f->link, NGX_JD_FAULT_PROTOCOL);
-        return;
-    }
-
-    entries = r->element[1];
-
-    for (i = 0; i < entries->elements; i++) {
-        if (ngx_jd_follow_change(f, entries->element[i]) != NGX_OK) {
-            /* the rest is of no use; the meta behind it begins a load */
-            f->anew = 1;
-            return;
-        }
-    }
-}
-
-
-/* [id, [name, value, ...]]; NGX_DECLINED when it is not the next of our era. */
-
-static ngx_int_t
-ngx_jd_follow_change(ngx_jd_follow_t *f, redisReply *entry)
-{
-    size_t       i;
-    uint64_t     era, n;
-    redisReply  *fields, *digest, *record;
-
-    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2
-        || entry->element[1]->type != REDIS_REPLY_ARRAY
-        || ngx_jd_follow_change_id(entry->element[0], &era, &n) != NGX_OK
-        || era != f->era || n != f->last + 1)
-    {
-        return NGX_DECLINED;
-    }
-
-    fields = entry->element[1];
-    digest = NULL;
-    record = NULL;
-
-    for (i = 0; i + 1 < fields->elements; i += 2) {
-
-        if (ngx_jd_follow_is_text(fields->element[i], "d")) {
-            digest = fields->element[i + 1];
-
-        } else if (ngx_jd_follow_is_text(fields->element[i], "r")) {
-            record = fields->element[i + 1];
-        }
-    }
-
-    if (digest == NULL || record == NULL) {
-        return NGX_DECLINED;
-    }
-
-    ngx_jd_follow_put(f, digest, record);
-
-    f->last = n;
-    f->changes++;
-
-    return NGX_OK;
-}
-
-
-/* "<era>-<n>" */
-
-static ngx_int_t
-ngx_jd_follow_change_id(redisReply *id, uint64_t *era, uint64_t *n)
-{
-    u_char    *p, *dash, *last;
-    ngx_int_t  value;
-
-    if (id->type != REDIS_REPLY_STRING) {
-        return NGX_ERROR;
-    }
-
-    p = (u_char *) id->str;
-    last = p + id->len;
-
-    dash = ngx_strlchr(p, last, '-');
-    if (dash == NULL) {
-        return NGX_ERROR;
-    }
-
-    value = ngx_atoi(p, dash - p);
-    if (value == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    *era = (uint64_t) value;
-
-    value = ngx_atoi(dash + 1, last - dash - 1);
-    if (value == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    *n = (uint64_t) value;
-
-    return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_jd_follow_is_text(redisReply *reply, const char *text)
-{
-    return reply->type == REDIS_REPLY_STRING
-           && reply->len == ngx_strlen(text)
-           && ngx_memcmp(reply->str, text, reply->len) == 0;
-}
-
-
-/*
- * Verifies one record and queues it; an empty one takes the digest out.  Room
- * is certain: nothing is asked for before the queue is empty.
- */
-
-static void
-ngx_jd_follow_put(ngx_jd_follow_t *f, redisReply *digest, redisReply *record)
-{
-    ngx_jd_item_t  *item;
-
-    if (f->item == f->nitems) {
-        f->item = 0;
-        f->nitems = 0;
-    }
-
-    item = &f->items[f->nitems++];
-    item->what = NGX_JD_ITEM_SKIP;
-
-    if (digest->type == REDIS_REPLY_STRING && digest->len == JD_DIGEST_LEN
-        && record->type == REDIS_REPLY_STRING)
-    {
-        ngx_memcpy(item->digest, digest->str, JD_DIGEST_LEN);
-
-        if (record->len == 0) {
-            item->what = NGX_JD_ITEM_REMOVE;
-            return;
-        }
-
-        if (jd_record_measures(f->key, item->digest, f->era,
-                               (uint8_t *) record->str, record->len,
-                               &item->measures)
-            == JD_RECORD_OK)
-        {
-            item->what = item->measures ? NGX_JD_ITEM_PUT
-                                        : NGX_JD_ITEM_REMOVE;
-            return;
-        }
-    }
-
-    f->list->zone->forged++;
-
-    if (!f->forged) {
-        f->forged = 1;
-        ngx_log_error(NGX_LOG_ERR, f->list->log, 0,
-                      "jd list \"%V\": %s, they are not loaded",
-                      &f->list->name,
-                      ngx_jd_fault_texts[NGX_JD_FAULT_FORGED]);
     }
 }
 
@@ -992,7 +546,7 @@ ngx_jd_follow_link_up(ngx_jd_link_t *link)
     f->connected = 1;
     f->phase = NGX_JD_PHASE_META;
 
-    (void) ngx_jd_follow_ask_meta(f);
+    (void) ngx_jd_fetch_meta(f);
 }
 
 
