@@ -203,7 +203,7 @@ def test_rotated_key_is_a_fresh_load(world):
     other = type(g.list)(g.redis.client(), key_id="k2", key=new)
     with Load(g) as load:
         other.refill({f"card:{LISTED}": [ORDER]})
-        g.wait(loads=2, key="k2", fault="none")
+        g.wait(key="k2", fault="none", follower="tailing")
         g.wait_denied()
     assert not load.wrong()
 
