@@ -64,7 +64,8 @@ static ngx_http_jd_words_t  ngx_http_jd_wordings[2][2] = {
     {
         { "zh-CN",
           "本项服务依限制令不予提供",
-          "限制令的作出机关、依据、期限、异议和修复途径见各栏。如认错了人，请联系运营方服务台。",
+          "限制令的作出机关、依据、期限、异议和修复途径见各栏。"
+          "如认错了人，请联系运营方服务台。",
           "此卡在此不能使用本项服务，请看小票，或换用其他方式付费。",
           "限制令：", "作出机关：", "依据：", "期限：", "提出异议：",
           "异议截止：", "信用修复：", "认错人请联系：", "决定编号：" },
@@ -128,7 +129,7 @@ ngx_http_jd_answer(ngx_http_request_t *r, ngx_http_jd_loc_conf_t *jlcf,
     words = ngx_http_jd_words(r, d);
 
     if (jlcf->answer == NGX_HTTP_JD_ANSWER_TEXT) {
-        type = "text/plain";
+        type = "text/plain; charset=utf-8";
         b = ngx_http_jd_text(r, jlcf, d, words);
 
     } else {
@@ -218,6 +219,10 @@ ngx_http_jd_language_range(u_char *p, u_char *last, ngx_int_t quality[3])
         p++;
     }
 
+    while (p < last && (last[-1] == ' ' || last[-1] == '\t')) {
+        last--;
+    }
+
     if (last - p >= 2 && ngx_strncasecmp(p, (u_char *) "zh", 2) == 0) {
         i = 0;
         p += 2;
@@ -267,7 +272,6 @@ ngx_http_jd_send(ngx_http_request_t *r, ngx_http_jd_words_t *words,
     r->headers_out.content_type.len = ngx_strlen(type);
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
-    ngx_str_set(&r->headers_out.charset, "utf-8");
 
     if (ngx_http_jd_add_header(r, "Cache-Control", "no-store") != NGX_OK
         || ngx_http_jd_add_header(r, "Content-Language", words->language)

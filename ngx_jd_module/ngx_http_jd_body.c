@@ -17,7 +17,8 @@ static ngx_uint_t ngx_http_jd_type_kind(ngx_str_t *type);
 
 
 static ngx_str_t  ngx_http_jd_content_type = ngx_string("content-type");
-static ngx_str_t  ngx_http_jd_content_encoding = ngx_string("content-encoding");
+static ngx_str_t  ngx_http_jd_content_encoding =
+    ngx_string("content-encoding");
 
 
 ngx_int_t
@@ -175,7 +176,12 @@ ngx_http_jd_body_gather(ngx_http_request_t *r, ngx_str_t *body, size_t max)
             continue;
         }
 
-        size = (size_t) (b->file_last - b->file_pos);
+        size = (size_t) ngx_buf_size(b);
+
+        if (size == 0) {
+            /* the end of a chunked body, in neither memory nor file */
+            continue;
+        }
 
         n = ngx_read_file(b->file, p, size, b->file_pos);
 
@@ -288,7 +294,8 @@ ngx_http_jd_charset_ok(ngx_str_t *type)
         return NGX_ERROR;
     }
 
-    if ((name.len == 5 && ngx_strncasecmp(name.data, (u_char *) "utf-8", 5) == 0)
+    if ((name.len == 5
+         && ngx_strncasecmp(name.data, (u_char *) "utf-8", 5) == 0)
         || (name.len == 4
             && ngx_strncasecmp(name.data, (u_char *) "utf8", 4) == 0)
         || (name.len == 8

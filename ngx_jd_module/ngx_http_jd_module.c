@@ -393,7 +393,8 @@ ngx_http_jd_gate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (jlcf->gates == NGX_CONF_UNSET_PTR) {
-        jlcf->gates = ngx_array_create(cf->pool, 2, sizeof(ngx_http_jd_gate_t));
+        jlcf->gates = ngx_array_create(cf->pool, 2,
+                                       sizeof(ngx_http_jd_gate_t));
         if (jlcf->gates == NULL) {
             return NGX_CONF_ERROR;
         }
@@ -700,7 +701,7 @@ ngx_http_jd_deny_status(ngx_conf_t *cf, void *post, void *data)
 {
     ngx_uint_t *status = data;
 
-    /* 401 and 407 need a challenge; 408, 444 and above 493 mean more to nginx */
+    /* 401, 407 need a challenge; 408, 444 and above 493 mean more to nginx */
 
     if (*status < 400 || *status > 493
         || *status == NGX_HTTP_UNAUTHORIZED || *status == 407

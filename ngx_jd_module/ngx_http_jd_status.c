@@ -89,7 +89,8 @@ static char  *ngx_http_jd_mends[] = {
     "start Redis, or correct \"redis\" in the list block",
     "look why Redis does not answer in time: load, network, a slow script",
     "look in Redis's log why it closes connections: maxclients, client limits",
-    "correct the file of \"redis_auth\", or the user's rights (conf/redis.acl)",
+    "correct the file of \"redis_auth\", or the user's rights "
+        "(conf/redis.acl)",
     "none needed: Redis is loading its data, or its primary is away",
     "start restrict-cached for this list; it fills an empty Redis by itself",
     "use a module and a daemon of versions that share a schema",
@@ -487,7 +488,8 @@ ngx_http_jd_status_prometheus(u_char *p, ngx_array_t *lists)
 
     s = lists->elts;
 
-    p = ngx_http_jd_help(p, "jd_build_info", "gauge", "Version of the module.");
+    p = ngx_http_jd_help(p, "jd_build_info", "gauge",
+                         "Version of the module.");
     p = ngx_sprintf(p, "jd_build_info{version=\"" NGX_JD_VERSION "\","
                     "nginx=\"" NGINX_VERSION "\"} 1\n");
 

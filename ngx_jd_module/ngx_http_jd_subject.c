@@ -83,7 +83,9 @@ ngx_http_jd_find(ngx_http_request_t *r, ngx_http_jd_subject_t *subject,
     case NGX_HTTP_JD_HEADER:
         rc = ngx_http_jd_find_header(r, &subject->name, raw);
 
-        if (rc == NGX_OK && ngx_strlchr(raw->data, raw->data + raw->len, ',')) {
+        if (rc == NGX_OK
+            && ngx_strlchr(raw->data, raw->data + raw->len, ','))
+        {
             /* a list, or two lines that were joined on the way */
             return NGX_ERROR;
         }
