@@ -55,7 +55,7 @@ http {{
     server {{
         listen {listen};{gate}
         location = /gif   {{ empty_gif; }}
-        location = /proxy {{ proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+        location = /bus/tap {{ proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; }}
     }}
 }}
 """
@@ -130,7 +130,7 @@ class Bench:
             f"user root; daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n"
             f"events {{ worker_connections 512; }}\n"
             f"http {{ access_log off; keepalive_requests 1000000000; server {{ listen unix:{self.backend};\n"
-            f"location / {{ empty_gif; }} }} }}\n")
+            f"location / {{ return 200 ok; }} }} }}\n")
         args = pinned(CLIENT_CPU, [NGINX, "-p", folder, "-c", conf, "-e", folder / "error.log"])
         self.world.add(harness.Proc(args, folder / "stderr.log")).start()
         harness.wait_for(self.backend.exists, why="backend")
@@ -167,7 +167,7 @@ class Bench:
         listed = self.reason(gate.port, "6" + "0" * 15)
         if listed != "listed":
             raise SystemExit(f"bench: the listed card is {listed}, so the gate does not do its work")
-        for path, name in (("/gif", "empty_gif"), ("/proxy", "proxied")):
+        for path, name in (("/gif", "empty_gif"), ("/bus/tap", "proxied")):
             rate, cpu, a_rate, b_rate = [], [], [], []
             for i in range(PAIRS + 1):
                 order = (gate, bare) if i % 2 else (bare, gate)
@@ -207,7 +207,7 @@ class Bench:
         if self.backend is None:
             self.start_backend()
         few, many = 500, 8500
-        for path, name in (("/gif", "empty_gif"), ("/proxy", "proxied")):
+        for path, name in (("/gif", "empty_gif"), ("/bus/tap", "proxied")):
             per = {}
             for which, r in (("gate", redis), ("bare", None)):
                 per[which] = (self.instructions_of(r, path, many)
