@@ -276,7 +276,7 @@ static int resolve(ts_options_t *o, const char *host, unsigned port)
 
 int ts_options_parse(ts_options_t *o, const ts_terminal_t *t, int argc, char **argv)
 {
-    char host[sizeof o->host - 8] = "127.0.0.1";
+    char host[sizeof o->host - 16] = "127.0.0.1";
     unsigned port = 0;
     int option, at;
 
