@@ -132,7 +132,7 @@ static void judge_marks(status_t *s)
     if (truth(s, "marks", "relief_behind") || truth(s, "marks", "changes_gap")) {
         const char *fault = text(s, "snapshot", "fault");
 
-        add_fault(s, "none, when a snapshot is on its way; else ask the office for one",
+        add_fault(s, "nothing while a snapshot is on its way; else ask the office for one",
                   "something was missed and waits for a snapshot%s%s", fault[0] ? ": " : "", fault);
     }
 }

@@ -223,9 +223,11 @@ def test_configuration_errors(desk, tmp_path):
 def test_help_and_version(desk):
     run = harness.rcctl(desk.conf, '--help')
     assert run.returncode == 0 and 'Exit codes' in run.stdout
+    manual = (harness.TOP / 'restrict-cache' / 'rcctl.md').read_text()
     for name in ('status', 'check', 'orders', 'quarantine', 'import', 'approve', 'watch'):
         assert f'\n  {name}' in run.stdout
         one = harness.rcctl(desk.conf, name, '--help')
+        assert f'\n## `rcctl {name}' in manual
         assert one.returncode == 0 and name in one.stdout and 'Exit codes' in one.stdout
     run = harness.rcctl(desk.conf, '--version')
     assert run.returncode == 0 and run.stdout.startswith('rcctl ')
