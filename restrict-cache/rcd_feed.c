@@ -18,6 +18,8 @@
 #define QUARANTINE_LOOK_MS 1000
 #define FAILED_BASE_MS     1000
 #define FAILED_CAP_MS      60000
+#define CONTACT_GRACE_MS   10000      /* a head may run ahead of its lane for a moment: nothing to log */
+#define OVERTAKEN_SEC      60         /* two lanes and GET: a head may arrive behind a newer one */
 #define RANK_HEAD          2
 #define RANK_QUARANTINE    4
 
@@ -32,8 +34,10 @@ struct rcd_feed_s {
     int64_t           head_due_ms;
     jd_backoff_t      head_failed;
     rcd_head_t        head;            /* newest that verified since start; iat 0 = none */
-    int               contact;         /* the newest head was contact */
-    char              head_fault[200];
+    int64_t           contact_ms;      /* when a head was last contact; at first the start */
+    int               contact_told;    /* the log has told of contact, and of nothing since */
+    char              head_fault[200]; /* why the newest head was no contact, "" = it was */
+    char              fault_told[200];
 
     rcd_http_call_t  *quarantine_call;
     int64_t           quarantine_id;
@@ -45,22 +49,39 @@ struct rcd_feed_s {
 
 static void contact_lost(rcd_feed_t *f, const char *why)
 {
-    if (strcmp(f->head_fault, why) != 0) {
-        rcd_log(RCD_LOG_WARN, "no contact: %s", why);
-        snprintf(f->head_fault, sizeof(f->head_fault), "%s", why);
-    }
-    f->contact = 0;
+    snprintf(f->head_fault, sizeof(f->head_fault), "%s", why);
 }
 
 static void contact_made(rcd_feed_t *f)
 {
-    if (!f->contact) {
+    f->contact_ms = rcd_clock_ms();
+    f->head_fault[0] = f->fault_told[0] = '\0';
+    if (!f->contact_told) {
         rcd_log(RCD_LOG_NOTICE, "contact with the office: epoch %" PRIu32 " seq %" PRIu64
                                 " relief_seq %" PRIu64,
                 f->head.epoch, f->head.seq, f->head.relief_seq);
+        f->contact_told = 1;
     }
-    f->contact = 1;
-    f->head_fault[0] = '\0';
+}
+
+/* Logs a fault once it has stood for a while, and each other one after it. */
+static void contact_tell(rcd_feed_t *f, int64_t now_ms)
+{
+    if (f->head_fault[0] != '\0' && now_ms - f->contact_ms >= CONTACT_GRACE_MS &&
+        strcmp(f->head_fault, f->fault_told) != 0) {
+        rcd_log(RCD_LOG_WARN, "no contact: %s", f->head_fault);
+        memcpy(f->fault_told, f->head_fault, sizeof(f->fault_told));
+        f->contact_told = 0;
+    }
+}
+
+/* 1 when a newer head was on another connection: an old one on its way says nothing, neither of contact nor of a fork. */
+static int overtaken(const rcd_feed_t *f, const rcd_head_t *head)
+{
+    return head->epoch == f->head.epoch && head->iat + OVERTAKEN_SEC > f->head.iat &&
+           (head->iat < f->head.iat ||
+            (head->iat == f->head.iat && (head->relief_seq < f->head.relief_seq ||
+                                          head->seq < f->head.seq)));
 }
 
 /* Verifies a head. Returns 1 and the claims when it may be looked at further. */
@@ -102,6 +123,9 @@ static int head_take(rcd_feed_t *f, const char *text, size_t len)
     }
     f->head_due_ms = rcd_clock_ms() + HEAD_QUIET_MS;
     jd_backoff_reset(&f->head_failed);
+    if (overtaken(f, &head)) {
+        return 1;
+    }
     if (f->relief.standing) {
         contact_lost(f, "the relief lane stands");
         return 0;
@@ -296,6 +320,7 @@ rcd_feed_t *rcd_feed_create(const rcd_config_t *config, rcd_state_t *state, rcd_
         .owner = f,
     };
     f->clock = clock;
+    f->contact_ms = rcd_clock_ms();
     f->head_failed = f->quarantine_failed =
         (jd_backoff_t) {.base_ms = FAILED_BASE_MS, .cap_ms = FAILED_CAP_MS};
     rcd_download_init(&f->download);
@@ -337,6 +362,7 @@ int64_t rcd_feed_step(rcd_feed_t *f, int *applied)
         return INT64_MAX;
     }
     now_ms = rcd_clock_ms();
+    contact_tell(f, now_ms);
     next = rcd_lane_step(&f->relief, now_ms);
     next = min_i64(next, rcd_lane_step(&f->changes, now_ms));
     next = min_i64(next, head_step(f, now_ms));

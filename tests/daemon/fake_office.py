@@ -264,6 +264,9 @@ class Office:
         url = urlsplit(h.path)
         path = url.path.removeprefix('/v1/')
         query = {k: v[0] for k, v in parse_qs(url.query).items()}
+        if self.stopping:                        # a connection kept from before: silent too
+            h.close_connection = True
+            return None
         with self.news:
             self.requests.append((h.command, h.path))
             fault = self.fault.get(path) or self.fault.get(path.split('/')[0])
@@ -305,6 +308,9 @@ class Office:
             while not self.queue[lane] and not self.stopping and time.monotonic() < end:
                 self.news.wait(0.05)
             self.held[lane] -= 1
+            if self.stopping:
+                h.close_connection = True
+                return None
             sets = dict(list(self.queue[lane].items())[:body['maxEvents']])
             answer = {'sets': sets, 'moreAvailable': len(self.queue[lane]) > len(sets)}
             if self.heads:

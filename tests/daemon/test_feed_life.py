@@ -1,5 +1,6 @@
 """Start, reload, silence, SIGKILL, end: what survives and what is said."""
 import random
+import resource
 import signal
 import time
 
@@ -108,6 +109,22 @@ def test_redis_down_does_not_stop_relief(feed):
     feed.wait_relief('CS-1', 'lffff o0', 30)
 
 
+def test_a_full_disk_acknowledges_nothing_and_relief_goes_out(feed):
+    o = feed.office
+    o.publish(record('CS-1'))
+    feed.wait_orders(['CS-1'])
+    _, hard = resource.prlimit(feed.daemon.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(feed.daemon.pid, resource.RLIMIT_FSIZE, (4096, hard))
+    jti = o.lift('CS-1')
+    feed.wait_relief('CS-1', 'lffff o0')
+    s = feed.wait_status(lambda s: s['lanes']['relief']['state'] == 'standing')
+    assert 'journal cannot be written' in s['lanes']['relief']['fault'] and jti not in o.acked
+    feed.no_contact_for(2)
+    resource.prlimit(feed.daemon.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    feed.wait_acked(jti)
+    feed.wait_contact()
+
+
 def test_a_standby_takes_no_tokens(make_feed, feed):
     """A second daemon on the same Redis, with a journal of its own: an acknowledgement there would rob the first."""
     second = make_feed(office=None, redis=feed.redis_server)
@@ -160,7 +177,7 @@ def test_a_new_digest_key_is_a_new_era_from_a_fresh_snapshot(feed):
     feed.log_has('the digest key changes from d1 to d2')
     feed.wait_orders(['CS-1'], key=fresh)
     assert int(feed.meta()['era']) > era and feed.meta()['key'] == 'd2'
-    assert feed.status()['key_id'] == 'd2'
+    feed.wait_status(lambda s: s['key_id'] == 'd2')
 
 
 def test_a_log_file_is_reopened(make_feed):
