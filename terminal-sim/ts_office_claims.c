@@ -30,6 +30,17 @@ static char *sign(ts_office_t *o, ts_endpoint_t at, const char *typ, cJSON *payl
     return jws;
 }
 
+/* Counts the faults that shaped a head or a snapshot's statement; those of tokens are counted by the poll. */
+static void count_faults(ts_office_t *o, ts_endpoint_t at)
+{
+    static const ts_fault_kind_t of_statements[] = { TS_F_BAD_SIGNATURE, TS_F_UNKNOWN_KID, TS_F_RELIEF_KEY, TS_F_OLD_SEQ,
+                                                     TS_F_STALE_HEAD, TS_F_EXPIRED, TS_F_FUTURE_IAT, TS_F_WRONG_HASH,
+                                                     TS_F_WRONG_COUNT };
+
+    for (unsigned i = 0; i < sizeof of_statements / sizeof of_statements[0]; i++)
+        ts_fault_used(o->faults, of_statements[i], at);
+}
+
 /* ---- heads and snapshots ----------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -86,6 +97,7 @@ char *ts_head_jws(ts_office_t *o, const ts_fault_t *as_of)
     int64_t now = ts_now();
     stand_t s = { .iat = now, .epoch = ts_store_epoch(o->store),
                   .seq = { ts_store_seq(o->store, TS_CHANGES), ts_store_seq(o->store, TS_RELIEF) } };
+    char *jws;
 
     if (!as_of)
         as_of = ts_fault(o->faults, TS_F_STALE_HEAD, TS_AT_HEAD);
@@ -96,7 +108,9 @@ char *ts_head_jws(ts_office_t *o, const ts_fault_t *as_of)
     }
     s.exp = now + HEAD_VALID_SEC;
     falsify(o, TS_AT_HEAD, &s);
-    return sign(o, TS_AT_HEAD, "jd-head+jwt", claims(o, &s));
+    jws = sign(o, TS_AT_HEAD, "jd-head+jwt", claims(o, &s));
+    count_faults(o, TS_AT_HEAD);
+    return jws;
 }
 
 char *ts_snapshot_jws(ts_office_t *o, const ts_snapshot_t *snapshot, const char *href, int faulty)
@@ -121,8 +135,11 @@ char *ts_snapshot_jws(ts_office_t *o, const ts_snapshot_t *snapshot, const char 
     cJSON_AddStringToObject(records, "sha256", sha256);
     cJSON_AddNumberToObject(records, "count", (double) count);
     cJSON_AddNumberToObject(records, "bytes", (double) snapshot->bytes);
-    if (faulty)
-        return sign(o, TS_AT_SNAPSHOT, "jd-snapshot+jwt", payload);
+    if (faulty) {
+        jws = sign(o, TS_AT_SNAPSHOT, "jd-snapshot+jwt", payload);
+        count_faults(o, TS_AT_SNAPSHOT);
+        return jws;
+    }
     jws = ts_jws(&o->signer, TS_KEY_OFFICE, "jd-snapshot+jwt", payload, 0);
     cJSON_Delete(payload);
     return jws;

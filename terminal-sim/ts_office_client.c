@@ -16,18 +16,14 @@
 
 /* ---- printing ---------------------------------------------------------------------------------------------------- */
 
-/* "name value  name value"; a token is for programs, not for people. */
+/* "name value  name value" */
 static void print_line(const cJSON *line)
 {
     const cJSON *item;
     const char *gap = "";
 
     cJSON_ArrayForEach(item, line) {
-        char *value;
-
-        if (strcmp(item->string, "jws") == 0)
-            continue;
-        value = cJSON_IsString(item) ? strdup(item->valuestring) : cJSON_PrintUnformatted(item);
+        char *value = cJSON_IsString(item) ? strdup(item->valuestring) : cJSON_PrintUnformatted(item);
         printf("%s%s %s", gap, item->string, value ? value : "");
         free(value);
         gap = "  ";

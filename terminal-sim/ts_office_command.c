@@ -182,7 +182,6 @@ static int do_head(command_t *c)
 {
     ts_office_t *o = c->office;
     cJSON *answer = cJSON_CreateObject();
-    char *jws = ts_head_jws(o, NULL);
 
     cJSON_AddNumberToObject(answer, "epoch", ts_store_epoch(o->store));
     cJSON_AddNumberToObject(answer, "seq", (double) ts_store_seq(o->store, TS_CHANGES));
@@ -190,9 +189,6 @@ static int do_head(command_t *c)
     cJSON_AddNumberToObject(answer, "orders", (double) ts_store_orders(o->store));
     cJSON_AddNumberToObject(answer, "changes_waiting", (double) ts_store_n_pending(o->store, TS_CHANGES));
     cJSON_AddNumberToObject(answer, "relief_waiting", (double) ts_store_n_pending(o->store, TS_RELIEF));
-    if (jws)
-        cJSON_AddStringToObject(answer, "jws", jws);
-    free(jws);
     say(c->out, answer);
     return 0;
 }
@@ -201,7 +197,7 @@ static int do_snapshot(command_t *c)
 {
     ts_office_t *o = c->office;
     const ts_snapshot_t *s;
-    char path[96], *jws;
+    char path[96];
     cJSON *answer;
 
     ts_snapshots_take(o->snapshots);            /* one that is being built is older than this command */
@@ -222,10 +218,6 @@ static int do_snapshot(command_t *c)
     cJSON_AddNumberToObject(answer, "bytes", (double) s->bytes);
     cJSON_AddStringToObject(answer, "sha256", s->sha256);
     cJSON_AddStringToObject(answer, "file", path);
-    jws = ts_snapshot_jws(o, s, "", 0);
-    if (jws)
-        cJSON_AddStringToObject(answer, "jws", jws);
-    free(jws);
     say(c->out, answer);
     return 0;
 }

@@ -134,8 +134,10 @@ static answer_t answer_head(call_t *c)
 {
     ts_office_t *o = c->feed->office;
 
-    if (ts_fault(o->faults, TS_F_NO_HEAD, TS_AT_HEAD))
+    if (ts_fault(o->faults, TS_F_NO_HEAD, TS_AT_HEAD)) {
+        ts_fault_used(o->faults, TS_F_NO_HEAD, TS_AT_HEAD);
         return refuse(c, MHD_HTTP_NOT_FOUND, "no head");
+    }
     return give_jws(c, ts_head_jws(o, NULL));
 }
 

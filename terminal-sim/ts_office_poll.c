@@ -159,7 +159,9 @@ char *ts_poll_answer(ts_office_t *o, ts_lane_t lane, const ts_poll_t *p)
     cJSON *answer = cJSON_CreateObject(), *sets = cJSON_AddObjectToObject(answer, "sets");
     char *head = NULL, *text;
 
-    if (!ts_fault(o->faults, TS_F_NO_HEAD, TS_AT_HEAD))
+    if (ts_fault(o->faults, TS_F_NO_HEAD, TS_AT_HEAD))
+        ts_fault_used(o->faults, TS_F_NO_HEAD, TS_AT_HEAD);
+    else
         head = ts_head_jws(o, empty);
     cJSON_AddBoolToObject(answer, "moreAvailable", fill(o, lane, p->max_events, sets));
     if (head)
