@@ -34,8 +34,9 @@ typedef struct {
 } rcctl_option_t;
 
 /*
- * Reads options (those of `options`, and -c FILE, --json, --help everywhere) and at most `max` other arguments, which move to the front of argv.
- * Returns their number, or -1 after saying on stderr what is wrong.
+ * Reads options (those of `options`, and -c FILE, --json, --help everywhere) and at most `max`
+ * other arguments, which move to the front of argv. Returns their number, or -1 after saying on
+ * stderr what is wrong.
  */
 int rcctl_options(rcctl_t *r, int argc, char **argv, const rcctl_option_t *options, int max);
 
@@ -54,7 +55,10 @@ void rcctl_json(cJSON *object);
 /* A span of time for people, "3 min" or "2 days", in static storage. */
 const char *rcctl_span(int64_t sec);
 
-/* An order for --json or as lines of text: what journal and Redis have in common. Relief and grounds may be NULL. */
+/*
+ * An order for --json or as lines of text: what journal and Redis have in common. Relief and
+ * grounds may be NULL.
+ */
 typedef struct {
     const char         *number;
     uint16_t            measures;
@@ -70,10 +74,16 @@ typedef struct {
 cJSON *rcctl_order_json(const rcctl_order_t *o);
 void rcctl_order_print(const rcctl_order_t *o);
 
-/* The daemon's status.json: an object to be given to cJSON_Delete and its age in seconds, or NULL with a reason. */
+/*
+ * The daemon's status.json: an object to be given to cJSON_Delete and its age in seconds, or NULL
+ * with a reason.
+ */
 cJSON *rcctl_daemon_status(const rcctl_t *r, int64_t *age_sec, char *err, size_t err_size);
 
-/* From now on SIGINT, SIGTERM and SIGHUP only set what rcctl_interrupted() returns, and end a sleep. */
+/*
+ * From now on SIGINT, SIGTERM and SIGHUP only set what rcctl_interrupted() returns, and end a
+ * sleep.
+ */
 void rcctl_catch_signals(void);
 int  rcctl_interrupted(void);
 

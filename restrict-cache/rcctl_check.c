@@ -1,5 +1,6 @@
 /*
- * rcctl_check - what the gate would decide now: same normaliser, same digest, same script, same policy.
+ * rcctl_check - what the gate would decide now: same normaliser, same digest, same script, same
+ * policy.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -78,7 +79,10 @@ static ssize_t read_identifier(const char *file, uint8_t raw[JD_SUBJECT_RAW_MAX 
     return (ssize_t) n;
 }
 
-/* The digest under the key and normalisers that the list in Redis was made with. 0, or -1 with check->reason. */
+/*
+ * The digest under the key and normalisers that the list in Redis was made with. 0, or -1 with
+ * check->reason.
+ */
 static int make_digest(check_t *check, const rcctl_t *r, const jd_meta_t *m, const uint8_t *raw,
                        size_t raw_len, uint8_t digest[JD_DIGEST_LEN], const jd_key_t **key)
 {
@@ -112,8 +116,8 @@ static int make_digest(check_t *check, const rcctl_t *r, const jd_meta_t *m, con
 
 static void take_relief(check_t *check, unsigned i, const redisReply *v)
 {
-    if (v->type == REDIS_REPLY_STRING
-        && jd_relief_parse(&check->relief[i], v->str, v->len) != 0) {
+    if (v->type == REDIS_REPLY_STRING &&
+        jd_relief_parse(&check->relief[i], v->str, v->len) != 0) {
         check->reason = JD_REASON_UNCONFIRMED;
         snprintf(check->why, sizeof(check->why), "the relief of an order is not of its form");
     }
@@ -122,8 +126,8 @@ static void take_relief(check_t *check, unsigned i, const redisReply *v)
 static void take_grounds(check_t *check, unsigned i, const jd_key_t *key, const redisReply *v)
 {
     check->has_grounds[i] =
-        v->type == REDIS_REPLY_STRING
-        && jd_grounds_decode(key, check->orders[i].grounds, (const uint8_t *) v->str, v->len,
+        v->type == REDIS_REPLY_STRING &&
+        jd_grounds_decode(key, check->orders[i].grounds, (const uint8_t *) v->str, v->len,
                              &check->grounds[i]) == JD_RECORD_OK;
 }
 
@@ -167,7 +171,10 @@ static void take_reply(check_t *check, const redisReply *reply, const jd_key_t *
     }
 }
 
-/* Runs the confirm script. NULL with one line; freeReplyObject() ends it, after what points into it. */
+/*
+ * Runs the confirm script. NULL with one line; freeReplyObject() ends it, after what points into
+ * it.
+ */
 static redisReply *confirm(redisContext *c, const char *list, const uint8_t digest[JD_DIGEST_LEN],
                            jd_meta_t *m, char *err, size_t err_size)
 {
@@ -267,7 +274,10 @@ static void print_text(check_t *check)
     }
 }
 
-/* From raw identifier to check->reason. Returns the reply that orders point into (NULL: none needed); *failed when Redis did not answer. */
+/*
+ * From raw identifier to check->reason. Returns the reply that orders point into (NULL: none
+ * needed); *failed when Redis did not answer.
+ */
 static redisReply *look_up(check_t *check, const rcctl_t *r, redisContext *c, const uint8_t *raw,
                            size_t raw_len, int *failed)
 {
@@ -309,7 +319,9 @@ static redisReply *look_up(check_t *check, const rcctl_t *r, redisContext *c, co
     return reply;
 }
 
-/* Options into `check`; the path of the identifier into *file. 0, or -1 after saying what is wrong. */
+/*
+ * Options into `check`; the path of the identifier into *file. 0, or -1 after saying what is wrong.
+ */
 static int read_options(check_t *check, rcctl_t *r, int argc, char **argv, const char **file)
 {
     const char *measure = NULL, *scheme = "card", *max_stale = MAX_STALE_DEFAULT;

@@ -56,7 +56,10 @@ static cell_rc_t bad(csv_t *csv, const char *why)
     return CELL_BAD;
 }
 
-/* The rest of a quoted cell up to and over its closing quote; returns the character behind it, or EOF - 1 when it is bad. */
+/*
+ * The rest of a quoted cell up to and over its closing quote; returns the character behind it, or
+ * EOF - 1 when it is bad.
+ */
 static int read_quoted(csv_t *csv)
 {
     for (;;) {

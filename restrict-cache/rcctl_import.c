@@ -15,7 +15,8 @@
 /* 1 when the first line is a compact JWS; leaves the file at its start. */
 static int is_signed(FILE *f)
 {
-    static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static const char base64url[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     int c, dots = 0, len = 0, ok = 1;
 
     while (ok && len < FIRST_LINE_MAX && (c = getc(f)) != EOF && c != '\n') {
@@ -34,9 +35,12 @@ static int copy_file(FILE *in, FILE *out, char *err, size_t err_size)
     size_t n;
 
     while ((n = fread(buf, 1, sizeof(buf), in)) > 0) {
-        if (rcctl_interrupted() || fwrite(buf, 1, n, out) != n) {
-            snprintf(err, err_size, "%s",
-                     rcctl_interrupted() ? "interrupted, nothing was handed over" : strerror(errno));
+        if (rcctl_interrupted()) {
+            snprintf(err, err_size, "interrupted, nothing was handed over");
+            return -1;
+        }
+        if (fwrite(buf, 1, n, out) != n) {
+            snprintf(err, err_size, "%s", strerror(errno));
             return -1;
         }
     }
@@ -80,7 +84,8 @@ static void print_counts(const cJSON *answer, int has_signature)
     (void) rcd_json_uint(answer, "applied", RCD_JSON_INT_MAX, &applied);
     (void) rcd_json_uint(answer, "unchanged", RCD_JSON_INT_MAX, &unchanged);
     (void) rcd_json_uint(answer, "quarantined", RCD_JSON_INT_MAX, &quarantined);
-    printf("imported as %s: %" PRIu64 " written, %" PRIu64 " unchanged, %" PRIu64 " in quarantine\n",
+    printf("imported as %s: %" PRIu64 " written, %" PRIu64 " unchanged, %" PRIu64
+           " in quarantine\n",
            has_signature ? "a signed snapshot" : "observe-only", applied, unchanged, quarantined);
     if (quarantined > 0) {
         puts("reasons: rcctl quarantine");

@@ -1,5 +1,6 @@
 /*
- * rcctl_orders - orders and quarantine as the daemon's journal has them. Read-only; no identifier, no digest.
+ * rcctl_orders - orders and quarantine as the daemon's journal has them. Read-only; no identifier,
+ * no digest.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -82,9 +83,9 @@ static int each_order(void *arg, const rcd_row_t *row, const jd_relief_t *relief
         return 0;
     }
     known = read_grounds(l, row, value, &g);
-    if (l->authority != NULL
-        && !(known && g.authority.len == strlen(l->authority)
-             && memcmp(g.authority.text, l->authority, g.authority.len) == 0)) {
+    if (l->authority != NULL &&
+        !(known && g.authority.len == strlen(l->authority) &&
+             memcmp(g.authority.text, l->authority, g.authority.len) == 0)) {
         return 0;
     }
     rcctl_order_t o = {
@@ -128,7 +129,11 @@ int rcctl_orders(rcctl_t *r, int argc, char **argv)
     listing_t l = {.r = r, .now = rcd_clock_wall()};
     const char *number = NULL;
     const rcctl_option_t options[] = {
-        {"order", &number, NULL}, {"authority", &l.authority, NULL}, {"active", NULL, &l.active}, {0}};
+        {"order", &number, NULL},
+        {"authority", &l.authority, NULL},
+        {"active", NULL, &l.active},
+        {0},
+    };
     int rc;
 
     if (rcctl_options(r, argc, argv, options, 0) < 0 || rcctl_config(r) != 0) {

@@ -70,7 +70,10 @@ static void add_measures(cJSON *o, const char *name, uint16_t mask)
     }
 }
 
-/* Text of grounds, which is not NUL terminated. The copy is freed by the caller; NULL when it is empty. */
+/*
+ * Text of grounds, which is not NUL terminated. The copy is freed by the caller; NULL when it is
+ * empty.
+ */
 static char *copy(const char *text, uint16_t len)
 {
     return len > 0 ? strndup(text, len) : NULL;

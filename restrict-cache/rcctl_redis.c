@@ -77,8 +77,8 @@ redisContext *rcctl_redis_open(const rcd_config_t *config, char *err, size_t err
         return NULL;
     }
     redisSetTimeout(c, timeout);
-    if (config->redis.auth_file != NULL
-        && authenticate(c, config->redis.auth_file, err, err_size) != 0) {
+    if (config->redis.auth_file != NULL &&
+        authenticate(c, config->redis.auth_file, err, err_size) != 0) {
         redisFree(c);
         return NULL;
     }
@@ -129,7 +129,8 @@ int rcctl_redis_meta(redisContext *c, const char *list, jd_meta_t *m, char *err,
     jd_redis_meta(name, list);
     argv[1] = name;
     memcpy(argv + 2, jd_meta_fields, sizeof(jd_meta_fields));
-    reply = rcctl_redis_reply(c, redisCommandArgv(c, 2 + JD_META_FIELDS, argv, NULL), err, err_size);
+    reply = rcctl_redis_reply(c, redisCommandArgv(c, 2 + JD_META_FIELDS, argv, NULL), err,
+                              err_size);
     if (reply == NULL) {
         return -1;
     }

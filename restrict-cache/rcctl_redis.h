@@ -13,7 +13,10 @@
 /* Connects and authenticates as the configuration says. NULL with one line; redisFree() ends it. */
 redisContext *rcctl_redis_open(const rcd_config_t *config, char *err, size_t err_size);
 
-/* meta as the gate reads it. JD_META_OK, or another code with a line in `err`; -1 when Redis did not answer. */
+/*
+ * meta as the gate reads it. JD_META_OK, or another code with a line in `err`; -1 when Redis did
+ * not answer.
+ */
 int rcctl_redis_meta(redisContext *c, const char *list, jd_meta_t *m, char *err, size_t err_size);
 
 /* Parses the 15 values of meta in a reply, likewise. */

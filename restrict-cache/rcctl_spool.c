@@ -163,16 +163,20 @@ static void tell_progress(const rcctl_t *r, const cJSON *answer, uint64_t *told)
 {
     uint64_t done = 0, total = 0;
 
-    if (r->json || rcd_json_uint(answer, "done", RCD_JSON_INT_MAX, &done) != 1
-        || rcd_json_uint(answer, "total", RCD_JSON_INT_MAX, &total) != 1 || done == *told) {
+    if (r->json || rcd_json_uint(answer, "done", RCD_JSON_INT_MAX, &done) != 1 ||
+        rcd_json_uint(answer, "total", RCD_JSON_INT_MAX, &total) != 1 || done == *told) {
         return;
     }
     *told = done;
-    fprintf(stderr, "%s%" PRIu64 " of %" PRIu64 "%s", isatty(STDERR_FILENO) ? "\r" : "", done, total,
-            isatty(STDERR_FILENO) ? "" : "\n");
+    fprintf(stderr,
+            isatty(STDERR_FILENO) ? "\r%" PRIu64 " of %" PRIu64 : "%" PRIu64 " of %" PRIu64 "\n",
+            done, total);
 }
 
-/* Waits for the last word. NULL: interrupted, or the daemon did not take the command or ended; what was wrong is said. */
+/*
+ * Waits for the last word. NULL: interrupted, or the daemon did not take the command or ended; what
+ * was wrong is said.
+ */
 static cJSON *wait_answer(const rcctl_t *r, const char *name)
 {
     int64_t begun = rcd_clock_ms(), looked = begun;

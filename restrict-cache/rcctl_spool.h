@@ -9,8 +9,9 @@
 #define RCCTL_NAME_MAX  48
 
 /*
- * Creates a file with a random name and `suffix` in inbox, readable by the daemon alone. It is hidden (".name") until rcctl_spool_publish.
- * Returns a stream to fclose(), or NULL after saying why.
+ * Creates a file with a random name and `suffix` in inbox, readable by the daemon alone. It is
+ * hidden (".name") until rcctl_spool_publish. Returns a stream to fclose(), or NULL after saying
+ * why.
  */
 FILE *rcctl_spool_create(const rcctl_t *r, const char *suffix, char name[RCCTL_NAME_MAX]);
 /* 0, or -1 after saying why; then the file is gone. */
@@ -19,8 +20,9 @@ int   rcctl_spool_publish(const rcctl_t *r, const char *name);
 void  rcctl_spool_withdraw(const rcctl_t *r, const char *name);
 
 /*
- * Hands `command` (taken over; "user" is added) to the running daemon and waits for its answer, telling progress on stderr. Returns an exit
- * code; *answer is the daemon's last word, to be given to cJSON_Delete, or NULL. Whatever goes wrong is said on stderr.
+ * Hands `command` (taken over; "user" is added) to the running daemon and waits for its answer,
+ * telling progress on stderr. Returns an exit code; *answer is the daemon's last word, to be given
+ * to cJSON_Delete, or NULL. Whatever goes wrong is said on stderr.
  */
 int rcctl_spool_run(const rcctl_t *r, cJSON *command, cJSON **answer);
 

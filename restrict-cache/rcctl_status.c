@@ -12,7 +12,7 @@
 #include "rcd_json.h"
 
 #define FAULTS_MAX        16
-#define CONTACT_LATE_SEC  300     /* the office is asked each few seconds; so old a contact wants a look */
+#define CONTACT_LATE_SEC  300     /* heads come each few seconds; so old a contact wants a look */
 
 typedef struct {
     char what[400];
@@ -84,7 +84,8 @@ static const cJSON *lane(const status_t *s, const char *name)
 
 static const char *lane_text(const status_t *s, const char *name, const char *field)
 {
-    const char *value = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(lane(s, name), field));
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(lane(s, name), field);
+    const char *value = cJSON_GetStringValue(item);
 
     return value ? value : "";
 }
@@ -180,8 +181,8 @@ static void judge_meta(status_t *s, int64_t now)
         add_fault(s, "see that one restrict-cached runs and reaches this Redis",
                   "nobody has written to Redis for %s", rcctl_span(now - m->beat));
     }
-    if (now - m->office_at > JD_CLOCK_SKEW_SEC + (now - m->beat)
-        || m->office_at - now > JD_CLOCK_SKEW_SEC) {
+    if (now - m->office_at > JD_CLOCK_SKEW_SEC + (now - m->beat) ||
+        m->office_at - now > JD_CLOCK_SKEW_SEC) {
         add_fault(s, "see the time service of this machine, and the office's",
                   "this machine's clock and the office's differ by more than 5 min: nothing is "
                   "enforced");
@@ -271,9 +272,9 @@ static void print_daemon(const status_t *s)
 
 static void print_meta(const jd_meta_t *m)
 {
-    printf("redis\n  %-10s %" PRIu64 ", %" PRIu64 " subjects in %" PRIu64 " buckets, change %" PRIu64
-           "\n  %-10s %s\n",
-           "era", m->era, m->count, (uint64_t) 1 << m->bits, m->last_id, "key", m->key_id);
+    printf("redis\n  %-10s %" PRIu64 ", %" PRIu64 " subjects in %u buckets, change %" PRIu64 "\n",
+           "era", m->era, m->count, 1u << m->bits, m->last_id);
+    rcctl_line("key", m->key_id);
     print_time("true at", m->verified_at);
     print_time("written", m->beat);
 }

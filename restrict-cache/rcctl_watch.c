@@ -1,5 +1,6 @@
 /*
- * rcctl_watch - follows the daemon's status and the stream of changes: one line for each change of state.
+ * rcctl_watch - follows the daemon's status and the stream of changes: one line for each change of
+ * state.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -125,8 +126,8 @@ static int find_end(watch_t *w, const char *stream, char *err, size_t err_size)
         return -1;
     }
     snprintf(w->last_id, sizeof(w->last_id), "0-0");
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1
-        && reply->element[0]->elements == 2) {
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&
+        reply->element[0]->elements == 2) {
         snprintf(w->last_id, sizeof(w->last_id), "%s", reply->element[0]->element[0]->str);
     }
     freeReplyObject(reply);
@@ -160,8 +161,8 @@ static int read_batch(watch_t *w, const char *stream, char *err, size_t err_size
     if (reply == NULL) {
         return -1;
     }
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1
-        && reply->element[0]->elements == 2) {
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 &&
+        reply->element[0]->elements == 2) {
         entries = reply->element[0]->element[1];
         for (size_t i = 0; i < entries->elements; i++) {
             count_entry(w, entries->element[i]);

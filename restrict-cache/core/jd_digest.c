@@ -98,8 +98,8 @@ void jd_key_init(jd_key_t *k, const char *id, const uint8_t raw[JD_KEY_LEN])
 
 static int id_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.'
-           || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
 }
 
 static int hex_value(char c)
@@ -199,8 +199,8 @@ const jd_key_t *jd_keys_find(const jd_keys_t *keys, const char *id, size_t id_le
 {
     for (unsigned i = 0; i < keys->n; i++) {
         const jd_key_t *k = &keys->key[i];
-        if (strlen(k->id) == id_len && memcmp(k->id, id, id_len) == 0
-            && strlen(k->check) == check_len && memcmp(k->check, check, check_len) == 0) {
+        if (strlen(k->id) == id_len && memcmp(k->id, id, id_len) == 0 &&
+            strlen(k->check) == check_len && memcmp(k->check, check, check_len) == 0) {
             return k;
         }
     }

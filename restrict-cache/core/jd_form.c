@@ -1,5 +1,6 @@
 /*
- * jd_form - one field of a form, a query string or a Cookie header, read so that no backend can read another.
+ * jd_form - one field of a form, a query string or a Cookie header, read so that no backend can
+ * read another.
  */
 #include <string.h>
 #include "jd_form.h"
@@ -45,7 +46,10 @@ static byte_rc_t next_byte(decoder_t *d, uint8_t *c)
     return BYTE_OK;
 }
 
-/* Names that some backend takes for one: ASCII case is folded, and PHP reads '.', ' ' and '[' as '_'. */
+/*
+ * Names that some backend takes for one: ASCII case is folded, and PHP reads '.', ' ' and '[' as
+ * '_'.
+ */
 static uint8_t fold(uint8_t c)
 {
     if (c >= 'A' && c <= 'Z') {
@@ -55,8 +59,9 @@ static uint8_t fold(uint8_t c)
 }
 
 /*
- * Compares a name as sent with the wanted one. ALIKE: another spelling that some backend would take for it. Besides
- * what fold() tells, PHP skips leading spaces, cuts a name at NUL and takes "name[...]" for an array.
+ * Compares a name as sent with the wanted one. ALIKE: another spelling that some backend would take
+ * for it. Besides what fold() tells, PHP skips leading spaces, cuts a name at NUL and takes
+ * "name[...]" for an array.
  */
 static name_rc_t compare_name(decoder_t d, const char *name, size_t name_len)
 {
@@ -108,8 +113,8 @@ static jd_form_rc_t decode_value(decoder_t d, uint8_t *out, size_t out_size, siz
 }
 
 /*
- * One '&' part. Its ';' parts are looked at too: a backend that splits there would see other fields, so the wanted
- * name may stand only in front of a part without ';'.
+ * One '&' part. Its ';' parts are looked at too: a backend that splits there would see other
+ * fields, so the wanted name may stand only in front of a part without ';'.
  */
 static jd_form_rc_t read_part(decoder_t part, const char *name, size_t name_len, uint8_t *out,
                               size_t out_size, size_t *out_len)
@@ -172,7 +177,10 @@ static void trim(const uint8_t **p, const uint8_t **end)
     }
 }
 
-/* A cookie's value: quotes around it are dropped; a quote or backslash elsewhere is read in two ways by backends. */
+/*
+ * A cookie's value: quotes around it are dropped; a quote or backslash elsewhere is read in two
+ * ways by backends.
+ */
 static jd_form_rc_t copy_cookie(const uint8_t *p, const uint8_t *end, uint8_t *out,
                                 size_t out_size, size_t *out_len)
 {
@@ -182,8 +190,8 @@ static jd_form_rc_t copy_cookie(const uint8_t *p, const uint8_t *end, uint8_t *o
         end--;
         trim(&p, &end);
     }
-    if ((size_t) (end - p) > out_size || find_byte(p, end, '"') != end
-        || find_byte(p, end, '\\') != end || find_byte(p, end, '\0') != end) {
+    if ((size_t) (end - p) > out_size || find_byte(p, end, '"') != end ||
+        find_byte(p, end, '\\') != end || find_byte(p, end, '\0') != end) {
         return JD_FORM_MALFORMED;
     }
     *out_len = (size_t) (end - p);

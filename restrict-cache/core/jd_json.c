@@ -5,7 +5,10 @@
 #include "jd_json.h"
 #include "jd_utf8.h"
 
-/* A name that differs from a token only in case is at most three times as long: K may come as U+212A. */
+/*
+ * A name that differs from a token only in case is at most three times as long: K may come as
+ * U+212A.
+ */
 #define NAME_MAX_LEN  (3 * JD_JSON_TOKEN_MAX)
 #define NO_INDEX      SIZE_MAX
 
@@ -74,8 +77,8 @@ int jd_json_pointer_parse(jd_json_pointer_t *p, const char *text, size_t len)
 
 static void skip_space(scan_t *s)
 {
-    while (s->p < s->end
-           && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t')) {
+    while (s->p < s->end &&
+           (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t')) {
         s->p++;
     }
 }
@@ -109,7 +112,10 @@ static int read_hex4(scan_t *s, uint32_t *code)
     return 0;
 }
 
-/* What follows a backslash, as UTF-8 of at most 4 bytes. NUL and lone surrogates are refused. Returns the bytes, or 0. */
+/*
+ * What follows a backslash, as UTF-8 of at most 4 bytes. NUL and lone surrogates are refused.
+ * Returns the bytes, or 0.
+ */
 static size_t read_escape(scan_t *s, uint8_t utf8[4])
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -129,8 +135,8 @@ static size_t read_escape(scan_t *s, uint8_t utf8[4])
         return 0;
     }
     if (code >= 0xd800 && code <= 0xdbff) {
-        if (!next_is(s, '\\') || !next_is(s, 'u') || read_hex4(s, &low) != 0 || low < 0xdc00
-            || low > 0xdfff) {
+        if (!next_is(s, '\\') || !next_is(s, 'u') || read_hex4(s, &low) != 0 || low < 0xdc00 ||
+            low > 0xdfff) {
             return 0;
         }
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
@@ -155,7 +161,9 @@ static size_t read_escape(scan_t *s, uint8_t utf8[4])
     return 1;
 }
 
-/* Moves over a run of ASCII that stands for itself; returns its length (0 at a control character). */
+/*
+ * Moves over a run of ASCII that stands for itself; returns its length (0 at a control character).
+ */
 static size_t skip_plain(scan_t *s)
 {
     const uint8_t *from = s->p;
@@ -167,8 +175,8 @@ static size_t skip_plain(scan_t *s)
 }
 
 /*
- * Reads a string up to and over its closing quote. Up to `size` of its unescaped bytes go to `out`; *len counts all of
- * them, so that *len > size tells that it did not fit.
+ * Reads a string up to and over its closing quote. Up to `size` of its unescaped bytes go to `out`;
+ * *len counts all of them, so that *len > size tells that it did not fit.
  */
 static int read_string(scan_t *s, uint8_t *out, size_t size, size_t *len)
 {
@@ -271,7 +279,10 @@ static size_t token_index(const jd_json_pointer_t *p, unsigned at)
     return v;
 }
 
-/* Lower case of the next character; two letters outside ASCII fold into it (U+212A, U+017F), as case-blind readers do. */
+/*
+ * Lower case of the next character; two letters outside ASCII fold into it (U+212A, U+017F), as
+ * case-blind readers do.
+ */
 static uint8_t fold_next(const uint8_t **p, const uint8_t *end)
 {
     uint8_t c = *(*p)++;
@@ -313,8 +324,8 @@ static int read_member(scan_t *s)
     const uint8_t *token;
     size_t len, token_len;
 
-    if (!next_is(s, '"')
-        || read_string(s, name, f->on_path ? sizeof(name) : 0, &len) != 0) {
+    if (!next_is(s, '"') ||
+        read_string(s, name, f->on_path ? sizeof(name) : 0, &len) != 0) {
         return -1;
     }
     skip_space(s);
@@ -417,8 +428,8 @@ static int read_scalar(scan_t *s)
 }
 
 /*
- * Reads the start of a value: a scalar whole, of a container the bracket and what leads to its first value.
- * *open = 1 when that first value comes next, 0 when the value is complete.
+ * Reads the start of a value: a scalar whole, of a container the bracket and what leads to its
+ * first value. *open = 1 when that first value comes next, 0 when the value is complete.
  */
 static int begin_value(scan_t *s, int *open)
 {
@@ -456,7 +467,10 @@ static int begin_value(scan_t *s, int *open)
     return read_scalar(s);
 }
 
-/* After a complete value: closes containers up to the next comma. *more = 1 when a value comes next. */
+/*
+ * After a complete value: closes containers up to the next comma. *more = 1 when a value comes
+ * next.
+ */
 static int end_value(scan_t *s, int *more)
 {
     *more = 0;

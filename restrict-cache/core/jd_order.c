@@ -8,7 +8,7 @@
 #define TIME_LIMIT      ((int64_t) 1 << 40)
 #define DEADLINE_LIMIT  (1u << 24)
 #define FLAGS_KNOWN     (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION | JD_ORDER_DEADLINE)
-#define ORDER_FIXED     (2 + 5 + 5 + 1 + JD_GROUNDS_ID_LEN)   /* after the number, before the deadline */
+#define ORDER_FIXED     (2 + 5 + 5 + 1 + JD_GROUNDS_ID_LEN)   /* between number and deadline */
 #define MAC_OFF         2
 #define MAC_LEN         8
 
@@ -76,9 +76,9 @@ static int order_ok(const jd_order_t *o)
 {
     int has_deadline = (o->flags & JD_ORDER_DEADLINE) != 0;
 
-    return jd_order_number_ok(o->number, o->number_len) && o->measures != 0 && o->from >= 0
-           && o->from < o->until && o->until < TIME_LIMIT && (o->flags & ~FLAGS_KNOWN) == 0
-           && has_deadline == (o->deadline_day != 0) && o->deadline_day < DEADLINE_LIMIT;
+    return jd_order_number_ok(o->number, o->number_len) && o->measures != 0 && o->from >= 0 &&
+           o->from < o->until && o->until < TIME_LIMIT && (o->flags & ~FLAGS_KNOWN) == 0 &&
+           has_deadline == (o->deadline_day != 0) && o->deadline_day < DEADLINE_LIMIT;
 }
 
 static uint8_t kind_of(const jd_order_t *orders, unsigned n)
@@ -269,8 +269,8 @@ static int text_ok(const char *text, size_t len)
 
 static int grounds_whole(const jd_grounds_t *g)
 {
-    return g->authority.len > 0 && g->basis.len > 0
-           && (g->contest_url.len > 0 || g->contest_phone.len > 0);
+    return g->authority.len > 0 && g->basis.len > 0 &&
+           (g->contest_url.len > 0 || g->contest_phone.len > 0);
 }
 
 static int put_text(uint8_t **p, const char *text, uint16_t len)
@@ -291,13 +291,13 @@ jd_record_rc_t jd_grounds_encode(const jd_key_t *k, const jd_grounds_t *g, uint8
 {
     uint8_t *p = out, mac[16];
 
-    if (!grounds_whole(g) || !put_text(&p, g->authority.text, g->authority.len)
-        || !put_text(&p, g->basis.text, g->basis.len)
-        || !put_text(&p, g->relevance.text, g->relevance.len)
-        || !put_text(&p, g->contest_url.text, g->contest_url.len)
-        || !put_text(&p, g->contest_phone.text, g->contest_phone.len)
-        || !put_text(&p, g->repair_url.text, g->repair_url.len)
-        || !put_text(&p, g->repair_phone.text, g->repair_phone.len)) {
+    if (!grounds_whole(g) || !put_text(&p, g->authority.text, g->authority.len) ||
+        !put_text(&p, g->basis.text, g->basis.len) ||
+        !put_text(&p, g->relevance.text, g->relevance.len) ||
+        !put_text(&p, g->contest_url.text, g->contest_url.len) ||
+        !put_text(&p, g->contest_phone.text, g->contest_phone.len) ||
+        !put_text(&p, g->repair_url.text, g->repair_url.len) ||
+        !put_text(&p, g->repair_phone.text, g->repair_phone.len)) {
         return JD_RECORD_BAD;
     }
     *out_len = (size_t) (p - out);
@@ -327,14 +327,14 @@ jd_record_rc_t jd_grounds_decode(const jd_key_t *k, const uint8_t id[JD_GROUNDS_
     const uint8_t *p = in, *end = in + len;
     uint8_t mac[16];
 
-    if (!get_text(&p, end, &g->authority.text, &g->authority.len)
-        || !get_text(&p, end, &g->basis.text, &g->basis.len)
-        || !get_text(&p, end, &g->relevance.text, &g->relevance.len)
-        || !get_text(&p, end, &g->contest_url.text, &g->contest_url.len)
-        || !get_text(&p, end, &g->contest_phone.text, &g->contest_phone.len)
-        || !get_text(&p, end, &g->repair_url.text, &g->repair_url.len)
-        || !get_text(&p, end, &g->repair_phone.text, &g->repair_phone.len) || p != end
-        || !grounds_whole(g)) {
+    if (!get_text(&p, end, &g->authority.text, &g->authority.len) ||
+        !get_text(&p, end, &g->basis.text, &g->basis.len) ||
+        !get_text(&p, end, &g->relevance.text, &g->relevance.len) ||
+        !get_text(&p, end, &g->contest_url.text, &g->contest_url.len) ||
+        !get_text(&p, end, &g->contest_phone.text, &g->contest_phone.len) ||
+        !get_text(&p, end, &g->repair_url.text, &g->repair_url.len) ||
+        !get_text(&p, end, &g->repair_phone.text, &g->repair_phone.len) || p != end ||
+        !grounds_whole(g)) {
         return JD_RECORD_BAD;
     }
     jd_siphash128(k->record_key, in, len, mac);
@@ -360,8 +360,8 @@ int jd_relief_parse(jd_relief_t *r, const char *text, size_t len)
 {
     unsigned lifted = 0;
 
-    if (len < JD_RELIEF_LEN || (len > JD_RELIEF_LEN && text[JD_RELIEF_LEN] != ' ')
-        || text[0] != 'l' || text[5] != ' ' || text[6] != 'o' || text[7] < '0' || text[7] > '1') {
+    if (len < JD_RELIEF_LEN || (len > JD_RELIEF_LEN && text[JD_RELIEF_LEN] != ' ') ||
+        text[0] != 'l' || text[5] != ' ' || text[6] != 'o' || text[7] < '0' || text[7] > '1') {
         return -1;
     }
     for (int i = 1; i <= 4; i++) {

@@ -39,8 +39,8 @@ static int clocks_disagree(const jd_clocks_t *c)
 
 static int in_force(const jd_clocks_t *c, const jd_order_t *o)
 {
-    return c->now >= o->from && c->now < o->until && c->office_now >= o->from
-           && c->office_now < o->until;
+    return c->now >= o->from && c->now < o->until && c->office_now >= o->from &&
+           c->office_now < o->until;
 }
 
 /* What one order alone would make of the request. */
@@ -108,8 +108,8 @@ jd_reason_t jd_policy_decide(const jd_clocks_t *c, unsigned measure_bit, const j
     for (unsigned i = 0; i < n; i++) {
         jd_reason_t reason = weigh(c, (uint16_t) (1u << measure_bit), &orders[i], &relief[i]);
 
-        if (rank(reason) > rank(best)
-            || (reason == best && best_at >= 0 && named_before(&orders[i], &orders[best_at]))) {
+        if (rank(reason) > rank(best) ||
+            (reason == best && best_at >= 0 && named_before(&orders[i], &orders[best_at]))) {
             best = reason;
             best_at = (int) i;
         }

@@ -232,9 +232,10 @@ uint64_t jd_relief_mark(uint32_t epoch, uint64_t relief_seq)
 /* ---- the confirm -------------------------------------------------------------------------- */
 
 /*
- * Walks the record of jd_order.h (Lua counts from 1: the head ends at 10, the first order begins at 11). It trusts
- * no length: byte() of a place beyond the end is nil. What it cannot walk it hands over as it is, for the
- * caller's decoder to name. false stands for nil, so that no reply is cut short.
+ * Walks the record of jd_order.h (Lua counts from 1: the head ends at 10, the first order begins at
+ * 11). It trusts no length: byte() of a place beyond the end is nil. What it cannot walk it hands
+ * over as it is, for the caller's decoder to name. false stands for nil, so that no reply is cut
+ * short.
  */
 const char jd_confirm_script[] =
     "local m=redis.call('HMGET',KEYS[1],'schema','era','bits','last_id','epoch','seq',"

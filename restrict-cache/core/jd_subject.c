@@ -201,8 +201,8 @@ static int date_ok(const uint8_t *s)
     unsigned year = decimal(s, 4), month = decimal(s + 4, 2), day = decimal(s + 6, 2);
     unsigned leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
-    return year >= 1800 && year <= 2199 && month >= 1 && month <= 12 && day >= 1
-           && day <= days[month] + (month == 2 ? leap : 0);
+    return year >= 1800 && year <= 2199 && month >= 1 && month <= 12 && day >= 1 &&
+           day <= days[month] + (month == 2 ? leap : 0);
 }
 
 /* GB 11643-1999: ISO 7064 MOD 11-2. */

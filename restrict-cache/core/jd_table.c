@@ -120,11 +120,11 @@ uint64_t jd_table_lines_for(size_t bytes)
 /* One walk along the path. `head` is that of the home line, read before. */
 static inline int walk_finds(const jd_table_t *t, path_t path, uint64_t head, uint16_t measures)
 {
-    uint64_t line = path.home;
+    const jd_table_line_t *line = &t->line[path.home];
 
     for (unsigned dist = 0; ; ) {
         for (unsigned i = 0; i < JD_TABLE_SLOTS; i++) {
-            uint64_t slot = read_slot(t, (place_t) { line, i });
+            uint64_t slot = atomic_load_explicit(&line->slot[i], memory_order_relaxed);
 
             if (is_entry_of(slot, path, dist) && (slot & measures)) {
                 return 1;
@@ -135,8 +135,8 @@ static inline int walk_finds(const jd_table_t *t, path_t path, uint64_t head, ui
             return 0;
         }
 
-        line = ahead(t, path.home, dist);
-        head = read_head(t, line);
+        line = &t->line[ahead(t, path.home, dist)];
+        head = atomic_load_explicit(&line->head, memory_order_relaxed);
     }
 }
 

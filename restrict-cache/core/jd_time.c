@@ -9,7 +9,10 @@
 #define LAST_PRINTED   253402271999   /* 9999-12-31T23:59:59+08:00 */
 #define FIRST_PRINTED  (-62135625600) /* 0001-01-01T00:00:00+08:00 */
 
-/* Days since 1970-01-01 of a proleptic Gregorian date (Hinnant, "chrono-compatible low-level date algorithms"). */
+/*
+ * Days since 1970-01-01 of a proleptic Gregorian date (Hinnant, "chrono-compatible low-level date
+ * algorithms").
+ */
 static int64_t days_from_date(int64_t y, unsigned m, unsigned d)
 {
     int64_t era, day_of_era;
@@ -58,8 +61,8 @@ static int read_date(const char *s, int64_t *days)
     int y = number(s, 4), m = number(s + 5, 2), d = number(s + 8, 2);
     int leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
 
-    if (s[4] != '-' || s[7] != '-' || y < 1970 || m < 1 || m > 12 || d < 1
-        || d > length[m] + (m == 2 ? leap : 0)) {
+    if (s[4] != '-' || s[7] != '-' || y < 1970 || m < 1 || m > 12 || d < 1 ||
+        d > length[m] + (m == 2 ? leap : 0)) {
         return -1;
     }
     *days = days_from_date(y, (unsigned) m, (unsigned) d);
@@ -93,8 +96,8 @@ int jd_time_parse(const char *text, size_t len, int64_t *unix_sec)
     int64_t days;
     int h, m, s, offset_sec;
 
-    if (len < 20 || text[10] != 'T' || text[13] != ':' || text[16] != ':'
-        || read_date(text, &days) != 0) {
+    if (len < 20 || text[10] != 'T' || text[13] != ':' || text[16] != ':' ||
+        read_date(text, &days) != 0) {
         return -1;
     }
     h = number(text + 11, 2);

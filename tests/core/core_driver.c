@@ -1,7 +1,9 @@
 /*
- * core_driver - lets a test call the core by the thousand: one request a line on stdin, one answer a line on stdout.
+ * core_driver - lets a test call the core by the thousand: one request a line on stdin, one answer
+ * a line on stdout.
  *
- * A request is a word and arguments separated by one space. Bytes are hexadecimal, "-" when there are none; numbers decimal.
+ * A request is a word and arguments separated by one space. Bytes are hexadecimal, "-" when there
+ * are none; numbers decimal.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +47,10 @@ static int64_t number(int i)
     return strtoll(arg(i), NULL, 10);
 }
 
-/* Decodes in place into memory of exactly the right size, so that a sanitizer sees every byte read too many. */
+/*
+ * Decodes in place into memory of exactly the right size, so that a sanitizer sees every byte read
+ * too many.
+ */
 static bytes_t bytes(int i)
 {
     const char *hex = arg(i);
@@ -242,7 +247,9 @@ static void do_timeprint(void)
     fputs(out, stdout);
 }
 
-/* NUMBER MEASURES FROM UNTIL FLAGS DEADLINE GROUNDS from argument i on; *number_text to be freed. */
+/*
+ * NUMBER MEASURES FROM UNTIL FLAGS DEADLINE GROUNDS from argument i on; *number_text to be freed.
+ */
 static jd_order_t order_of(int i, bytes_t *number_text)
 {
     jd_order_t o = {0};
@@ -296,8 +303,9 @@ static void do_decode(void)
     unsigned n = 0;
     uint16_t measures = 0;
     uint64_t era = (uint64_t) number(3);
-    jd_record_rc_t rc = jd_record_decode(&k, digest.p, era, record.p, record.len, &kind, orders, &n);
+    jd_record_rc_t rc;
 
+    rc = jd_record_decode(&k, digest.p, era, record.p, record.len, &kind, orders, &n);
     printf("%s", record_rc[rc]);
     if (rc == JD_RECORD_OK) {
         if (jd_record_measures(&k, digest.p, era, record.p, record.len, &measures) != rc) {
@@ -456,8 +464,8 @@ int main(void)
         for (char *p = strtok(line, " "); p && args_n < ARGS_MAX; p = strtok(NULL, " ")) {
             args[args_n++] = p;
         }
-        while (i < sizeof(requests) / sizeof(requests[0])
-               && strcmp(requests[i].word, arg(0)) != 0) {
+        while (i < sizeof(requests) / sizeof(requests[0]) &&
+               strcmp(requests[i].word, arg(0)) != 0) {
             i++;
         }
         if (i == sizeof(requests) / sizeof(requests[0])) {

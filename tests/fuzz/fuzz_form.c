@@ -1,5 +1,6 @@
 /*
- * fuzz_form - a field that is found is the only one of its name: written again it reads the same, twice it is malformed.
+ * fuzz_form - a field that is found is the only one of its name: written again it reads the same,
+ * twice it is malformed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,8 @@ static size_t escape(uint8_t *to, const char *name, const uint8_t *value, size_t
     return (size_t) (p - to);
 }
 
-static void check_form(const char *name, int plus, const uint8_t *text, size_t size, size_t out_size)
+static void check_form(const char *name, int plus, const uint8_t *text, size_t size,
+                       size_t out_size)
 {
     uint8_t *out = malloc(out_size + 1), *again = malloc(out_size + 1);
     uint8_t *written = malloc(3 * out_size + size + 32);
@@ -47,8 +49,8 @@ static void check_form(const char *name, int plus, const uint8_t *text, size_t s
         require(again_len == len && memcmp(out, again, len) == 0);
         written[n++] = '&';
         memcpy(written + n, text, size);
-        require(jd_form_find(written, n + size, name, strlen(name), plus, again, out_size, &again_len)
-                == JD_FORM_MALFORMED);
+        require(jd_form_find(written, n + size, name, strlen(name), plus, again, out_size,
+                             &again_len) == JD_FORM_MALFORMED);
     }
     free(out);
     free(again);

@@ -1,5 +1,6 @@
 /*
- * fuzz_json - whatever the body: what is found is valid UTF-8 without NUL that fits, and nothing may follow the document.
+ * fuzz_json - whatever the body: what is found is valid UTF-8 without NUL that fits, and nothing
+ * may follow the document.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@ static void require(int holds)
     }
 }
 
-static const char *const pointers[] = {"/card", "/a/0/card", "/k", "/", "/0/1", "/a~1b/m~0n", "/s/s/s/s/s/s/s/s"};
+static const char *const pointers[] = {"/card", "/a/0/card", "/k", "/", "/0/1",
+                                       "/a~1b/m~0n", "/s/s/s/s/s/s/s/s"};
 
 static int text_ok(const uint8_t *p, size_t len)
 {
@@ -59,8 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(longer, data, size);
         longer[size] = 'x';
         require(jd_json_find(longer, size + 1, &p, out, out_size, &len) == JD_JSON_MALFORMED);
-        require(jd_json_find(data, size - 1, &p, out, out_size, &len) == JD_JSON_MALFORMED
-                || strchr(" \t\r\n", data[size - 1]) != NULL);
+        require(jd_json_find(data, size - 1, &p, out, out_size, &len) == JD_JSON_MALFORMED ||
+                strchr(" \t\r\n", data[size - 1]) != NULL);
     }
     free(out);
     free(longer);

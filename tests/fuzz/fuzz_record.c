@@ -1,6 +1,6 @@
 /*
- * fuzz_record - a record or grounds that decode are encoded to the very same bytes. The MAC is put right first, so that
- * the walk behind it is reached.
+ * fuzz_record - a record or grounds that decode are encoded to the very same bytes. The MAC is put
+ * right first, so that the walk behind it is reached.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -46,10 +46,12 @@ static void check_record(const jd_key_t *k, const uint8_t *data, size_t size)
     }
     if (jd_record_decode(k, digest, 7, record, size, &kind, orders, &n) == JD_RECORD_OK) {
         require(n >= 1 && n <= JD_ORDERS_MAX);
-        require(jd_record_encode(k, digest, 7, orders, n, again, sizeof(again), &len) == JD_RECORD_OK);
+        require(jd_record_encode(k, digest, 7, orders, n, again, sizeof(again), &len) ==
+                JD_RECORD_OK);
         require(len == size && memcmp(again, record, len) == 0);
         require(jd_record_measures(k, digest, 7, record, size, &measures) == JD_RECORD_OK);
-        require(jd_record_decode(k, digest, 8, record, size, &kind, orders, &n) == JD_RECORD_FORGED);
+        require(jd_record_decode(k, digest, 8, record, size, &kind, orders, &n) ==
+                JD_RECORD_FORGED);
     }
     free(record);
 }

@@ -51,7 +51,8 @@ static void records_there_and_back(void **state)
     (void) state;
     assert_int_equal(jd_record_encode(&key, digest, ERA, in, 3, record, sizeof(record), &len),
                      JD_RECORD_OK);
-    assert_int_equal(jd_record_decode(&key, digest, ERA, record, len, &kind, out, &n), JD_RECORD_OK);
+    assert_int_equal(jd_record_decode(&key, digest, ERA, record, len, &kind, out, &n),
+                     JD_RECORD_OK);
     assert_int_equal(kind, JD_RECORD_ENFORCE);
     assert_int_equal(n, 3);
     assert_memory_equal(out[0].number, "A-1", 3);
@@ -140,7 +141,8 @@ static void encode_refuses(void **state)
 static void numbers(void **state)
 {
     static const char *const good[] = {"A", "CS-2026-000123", "沪交〔2026〕12号", "a.b/c:d"};
-    static const char *const bad[] = {"", "A B", "A\t", "A\"", "A\\", "A\x7f", "A\xc2\xa0", "A\xff", "A\xe2\x80\x8b"};
+    static const char *const bad[] = {"", "A B", "A\t", "A\"", "A\\",
+                                      "A\x7f", "A\xc2\xa0", "A\xff", "A\xe2\x80\x8b"};
     char longest[JD_ORDER_NUMBER_MAX + 1];
 
     (void) state;
@@ -160,7 +162,8 @@ static void numbers(void **state)
 
 static void grounds_there_and_back(void **state)
 {
-    jd_grounds_t g = {TEXT("市交通局"), TEXT("Measures, article 12"), TEXT(""), TEXT("https://x.example"),
+    jd_grounds_t g = {TEXT("市交通局"), TEXT("Measures, article 12"), TEXT(""),
+                      TEXT("https://x.example"),
                       TEXT(""), TEXT(""), TEXT("12345")};
     jd_grounds_t back;
     uint8_t value[JD_GROUNDS_MAX], id[JD_GROUNDS_ID_LEN];
@@ -185,7 +188,8 @@ static void grounds_there_and_back(void **state)
 static void grounds_refused(void **state)
 {
     static const char wide[JD_GROUNDS_TEXT_MAX + 1] = {0};
-    jd_grounds_t whole = {TEXT("a"), TEXT("b"), TEXT(""), TEXT(""), TEXT("1"), TEXT(""), TEXT("")}, g;
+    jd_grounds_t whole = {TEXT("a"), TEXT("b"), TEXT(""), TEXT(""), TEXT("1"), TEXT(""), TEXT("")};
+    jd_grounds_t g;
     uint8_t value[JD_GROUNDS_MAX], id[JD_GROUNDS_ID_LEN];
     size_t len;
 
@@ -207,7 +211,8 @@ static void grounds_refused(void **state)
 
 static void relief(void **state)
 {
-    static const char *const bad[] = {"", "l0000 o", "l0000 o2", "l00G0 o0", "l00A0 o0", "m0000 o0", "l0000-o0", "l0000 o0x"};
+    static const char *const bad[] = {"", "l0000 o", "l0000 o2", "l00G0 o0",
+                                      "l00A0 o0", "m0000 o0", "l0000-o0", "l0000 o0x"};
     jd_relief_t r = {0x12af, 1}, back;
     char out[JD_RELIEF_LEN];
 

@@ -109,7 +109,8 @@ static void schemes(void **state)
 static void normalisers_print_in_order(void **state)
 {
     jd_normalisers_t n = words(" uid=strip_zeros,upper patron=upper card=strip_zeros");
-    static const char *const bad[] = {"card", "card=", "card=x", "cnid=upper", "card=upper,", "x=upper",
+    static const char *const bad[] = {"card", "card=", "card=x", "cnid=upper",
+                                      "card=upper,", "x=upper",
                                       "card=upper card=upper", "card=upper,upper"};
     char out[256];
 
@@ -123,8 +124,10 @@ static void normalisers_print_in_order(void **state)
 
 static void utf8(void **state)
 {
-    static const char *const bad[] = {"\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-                                      "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc2", "\xe2\x82", "\xe2\x28\xa1"};
+    static const char *const bad[] = {"\x80", "\xc1\xbf", "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+                                      "\xc2", "\xe2\x82", "\xe2\x28\xa1"};
     uint32_t code;
 
     (void) state;
@@ -134,8 +137,8 @@ static void utf8(void **state)
         assert_int_equal(jd_utf8_read((const uint8_t *) bad[i], strlen(bad[i]), &code), 0);
     }
     assert_true(jd_utf8_unseen(0x200b) && jd_utf8_unseen(' ') && jd_utf8_control(0x85));
-    assert_false(jd_utf8_unseen(0x2010) || jd_utf8_unseen('a') || jd_utf8_unseen(0x1f600)
-                 || jd_utf8_control(' '));
+    assert_false(jd_utf8_unseen(0x2010) || jd_utf8_unseen('a') || jd_utf8_unseen(0x1f600) ||
+                 jd_utf8_control(' '));
 }
 
 int main(void)
