@@ -159,6 +159,7 @@ static int is_done(const cJSON *answer)
     return state != NULL && strcmp(state, "done") == 0;
 }
 
+/* On a terminal the line is written over, and ended by the caller. */
 static void tell_progress(const rcctl_t *r, const cJSON *answer, uint64_t *told)
 {
     uint64_t done = 0, total = 0;
@@ -186,6 +187,9 @@ static cJSON *wait_answer(const rcctl_t *r, const char *name)
     while (!rcctl_interrupted()) {
         answer = read_answer(r, name);
         if (answer != NULL && is_done(answer)) {
+            if (told > 0 && isatty(STDERR_FILENO)) {
+                fputc('\n', stderr);
+            }
             return answer;
         }
         if (answer == NULL && rcd_clock_ms() - begun > TAKEN_MS) {

@@ -95,11 +95,11 @@ def test_orders(feed):
     o.publish(record('CS-1'))
     o.publish(record('CS-2', card='5', measures=('bus.ride', 'metro.ride')))
     o.publish(record('CS-3', card='6', effect='observe'))
+    feed.wait_orders(['CS-1'])
+    wait_for(lambda: len(answer(feed, 'orders')['orders']) == 3, 10, every=0.1)
     o.lift('CS-2', ['metro.ride'])
     o.lift('CS-3')
-    feed.wait_orders(['CS-1'])
     feed.wait_relief('CS-3', 'lffff o0')
-    wait_for(lambda: len(answer(feed, 'orders')['orders']) == 3, 10, every=0.1)
     by_number = {x['order']: x for x in answer(feed, 'orders')['orders']}
     assert by_number['CS-1']['state'] == 'active' and by_number['CS-3']['state'] == 'lifted'
     assert by_number['CS-2']['lifted'] == ['metro.ride'] and by_number['CS-2']['measures'] == ['bus.ride', 'metro.ride']
