@@ -263,7 +263,7 @@ ngx_jd_confirm_ask(ngx_jd_asker_t *asker, const u_char digest[JD_DIGEST_LEN])
     ngx_memcpy(confirm->digest, digest, JD_DIGEST_LEN);
     confirm->whole = 0;
 
-    /* in the queue first: when it cannot be sent the link closes and frees it */
+    /* queued first: when it cannot be sent the link closes and frees it */
 
     ngx_queue_insert_tail(&asker->questions, &confirm->queue);
 

@@ -24,7 +24,7 @@
 
 #define NGX_JD_SLICE             1024
 #define NGX_JD_SLICE_USEC        700
-#define NGX_JD_SLICE_CHECK       64      /* entries between looks at the clock */
+#define NGX_JD_SLICE_CHECK       64      /* entries from look to look */
 #define NGX_JD_SWEEP_LINES       2048
 
 

@@ -19,7 +19,7 @@
 
 
 #define NGX_JD_LINK_HANDSHAKE_MS     1000
-#define NGX_JD_LINK_PING_MS          1000     /* of silence, then as much again */
+#define NGX_JD_LINK_PING_MS          1000     /* of silence, and to answer */
 #define NGX_JD_LINK_BACKOFF_MS       50
 #define NGX_JD_LINK_BACKOFF_CAP_MS   1000
 

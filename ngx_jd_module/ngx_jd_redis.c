@@ -1,15 +1,25 @@
 
 /*
- * ngx_jd_redis.c - hiredis contexts on nginx's events: fds and events, nothing of commands.
+ * ngx_jd_redis.c - hiredis contexts on nginx's events: fds and events, nothing
+ * of commands.
  *
- * hiredis owns close(fd): the connection object here lends it nginx's events and gives it up in cleanup(), which runs
- * before hiredis closes. After a call into hiredis neither the context nor the connection may be touched.
+ * hiredis owns close(fd): the connection object here lends it nginx's events
+ * and is given back in cleanup(), which runs before hiredis closes.  After a
+ * call into hiredis neither the context nor the connection may be touched.
  */
 
 
 #include "ngx_jd.h"
 
 #include <hiredis/async.h>
+
+
+/* of an array, as the reader tells it */
+#if (HIREDIS_MAJOR >= 1)
+typedef size_t  ngx_jd_redis_size_t;
+#else
+typedef int     ngx_jd_redis_size_t;
+#endif
 
 
 static void ngx_jd_redis_read_handler(ngx_event_t *rev);
@@ -21,9 +31,21 @@ static void ngx_jd_redis_del_write(void *data);
 static void ngx_jd_redis_cleanup(void *data);
 static void ngx_jd_redis_guard(redisReader *reader, redisAsyncContext *ac);
 static ngx_uint_t ngx_jd_redis_unasked(const redisReadTask *task);
+static void *ngx_jd_redis_create_string(const redisReadTask *task, char *str,
+    size_t len);
+static void *ngx_jd_redis_create_array(const redisReadTask *task,
+    ngx_jd_redis_size_t elements);
+static void *ngx_jd_redis_create_integer(const redisReadTask *task,
+    long long value);
+static void *ngx_jd_redis_create_nil(const redisReadTask *task);
+#if (HIREDIS_MAJOR >= 1)
+static void *ngx_jd_redis_create_double(const redisReadTask *task,
+    double value, char *str, size_t len);
+static void *ngx_jd_redis_create_bool(const redisReadTask *task, int value);
+#endif
 
 
-/* the reader's functions that hiredis itself would use, and ours that refuse before they call them */
+/* hiredis's own functions, and ours that refuse before they call them */
 static redisReplyObjectFunctions   ngx_jd_redis_default;
 static redisReplyObjectFunctions   ngx_jd_redis_guarded;
 
@@ -86,7 +108,9 @@ ngx_jd_redis_read_handler(ngx_event_t *rev)
     ac = c->data;
 
     if (ac->c.reader->len > NGX_JD_REDIS_BYTES) {
-        ngx_log_error(NGX_LOG_ERR, rev->log, 0, "jd: a Redis reply exceeds %d bytes", NGX_JD_REDIS_BYTES);
+        ngx_log_error(NGX_LOG_ERR, rev->log, 0,
+                      "jd: a Redis reply exceeds %d bytes",
+                      NGX_JD_REDIS_BYTES);
         redisAsyncFree(ac);
         return;
     }
@@ -112,7 +136,7 @@ ngx_jd_redis_write_handler(ngx_event_t *wev)
 }
 
 
-/* The hooks are called more than once for one change, and with NULL after cleanup(). */
+/* The hooks are called again and again, and with NULL after cleanup(). */
 
 static void
 ngx_jd_redis_add_read(void *data)
@@ -184,14 +208,15 @@ ngx_jd_redis_cleanup(void *data)
 
     ngx_free_connection(c);
 
-    /* hiredis closes it; a stale event, or the search for leaks at exit, must not find it here */
+    /* hiredis closes it: neither stale events nor nginx's search for leaks */
     c->fd = (ngx_socket_t) -1;
 }
 
 
 /*
- * The reader's guard. hiredis asserts that a reply has a command (a server that sends one more would end the worker), and takes
- * any array length for true. A NULL from these makes it close the context.
+ * The reader's guard: hiredis asserts that a reply has a command, so that a
+ * server that sends one more would end the worker, and it takes any length of
+ * an array for true.  A NULL from these functions makes it close the context.
  */
 
 static ngx_uint_t
@@ -210,19 +235,20 @@ ngx_jd_redis_unasked(const redisReadTask *task)
 
 
 static void *
-ngx_jd_redis_create_string(const redisReadTask *task, char *str, size_t len)
+ngx_jd_redis_create_string(const redisReadTask *task, char *str,
+    size_t len)
 {
-    return ngx_jd_redis_unasked(task) ? NULL : ngx_jd_redis_default.createString(task, str, len);
+    if (ngx_jd_redis_unasked(task)) {
+        return NULL;
+    }
+
+    return ngx_jd_redis_default.createString(task, str, len);
 }
 
 
-#if (HIREDIS_MAJOR >= 1)
 static void *
-ngx_jd_redis_create_array(const redisReadTask *task, size_t elements)
-#else
-static void *
-ngx_jd_redis_create_array(const redisReadTask *task, int elements)
-#endif
+ngx_jd_redis_create_array(const redisReadTask *task,
+    ngx_jd_redis_size_t elements)
 {
     if (ngx_jd_redis_unasked(task) || elements > NGX_JD_REDIS_ELEMENTS) {
         return NULL;
@@ -235,14 +261,22 @@ ngx_jd_redis_create_array(const redisReadTask *task, int elements)
 static void *
 ngx_jd_redis_create_integer(const redisReadTask *task, long long value)
 {
-    return ngx_jd_redis_unasked(task) ? NULL : ngx_jd_redis_default.createInteger(task, value);
+    if (ngx_jd_redis_unasked(task)) {
+        return NULL;
+    }
+
+    return ngx_jd_redis_default.createInteger(task, value);
 }
 
 
 static void *
 ngx_jd_redis_create_nil(const redisReadTask *task)
 {
-    return ngx_jd_redis_unasked(task) ? NULL : ngx_jd_redis_default.createNil(task);
+    if (ngx_jd_redis_unasked(task)) {
+        return NULL;
+    }
+
+    return ngx_jd_redis_default.createNil(task);
 }
 
 
@@ -251,7 +285,8 @@ ngx_jd_redis_create_nil(const redisReadTask *task)
 /* of RESP3, which nobody asks for */
 
 static void *
-ngx_jd_redis_create_double(const redisReadTask *task, double value, char *str, size_t len)
+ngx_jd_redis_create_double(const redisReadTask *task, double value, char *str,
+    size_t len)
 {
     return NULL;
 }

@@ -310,3 +310,22 @@ def test_auth(world):
     g.ready()
     g.wait_denied()
     assert "secret" not in g.nginx.errors() and "wrong" not in g.nginx.errors()
+
+
+def test_fast_shutdown_while_a_request_waits(world):
+    g = LinkGate(world, lines="timeout 5s;")
+    g.fake.rule("EVALSHA_RO", HANG)
+    s = socket.create_connection(("127.0.0.1", g.nginx.port), timeout=10)
+    s.sendall(f"GET /tap HTTP/1.1\r\nHost: a\r\nX-Card-No: {LISTED}\r\n\r\n".encode())
+    harness.wait_for(lambda: g.fake.seen.get("EVALSHA_RO", 0) > 0, why="asked")
+    assert g.nginx.stop() == 0
+    s.close()
+
+
+def test_with_accept_mutex(world):
+    """Events are posted then: a posted event of a closed connection must not be run."""
+    g = LinkGate(world, workers=2, events="accept_mutex on;")
+    for _ in range(5):
+        g.fake.cut()
+        g.wait_denied()
+    g.wait(fault="none", follower="tailing")
