@@ -120,6 +120,7 @@ static void on_applied(void *owner, const rcd_snapshot_counts_t *counts, const c
 /* Hands the verified file over; also tried again while the applier is at an import. */
 static void apply(rcd_download_t *d)
 {
+    rcd_marks_t marks;
     char err[256];
 
     if (d->applier->sn != NULL) {
@@ -129,6 +130,12 @@ static void apply(rcd_download_t *d)
     }
     if (d->claims.head.exp <= rcd_clock_wall()) {
         failed(d, "expired while it was fetched");
+        return;
+    }
+    rcd_state_marks(d->state, &marks);
+    if (d->claims.head.epoch == marks.epoch && d->claims.head.relief_seq < marks.relief_seq) {
+        rcd_log(RCD_LOG_INFO, "snapshot: relief came while it was fetched; fetching a newer one");
+        wait_for(d, FAILED_BASE_MS);
         return;
     }
     d->at = RCD_DOWNLOAD_APPLYING;

@@ -155,15 +155,21 @@ static void token_take(rcd_lane_t *l, const cJSON *set, int64_t now, batch_t *b)
     rcd_jws_fini(&jws);
 }
 
-/* The journal failed: what frees goes to Redis all the same. */
+/* The journal cannot be written: what frees goes to Redis all the same, on top of what the journal, which may still be read, knows of the order. */
 static void relief_rescue(rcd_lane_t *l, const rcd_event_t *ev)
 {
-    jd_relief_t relief = {.lifted = ev->kind == RCD_EV_LIFT ? ev->lifted : 0,
-                          .objection = ev->kind == RCD_EV_MARK && ev->objection};
+    jd_relief_t relief = {0};
+    rcd_row_t row;
 
-    if (relief.lifted != 0 || relief.objection) {
-        rcd_redis_relief_now(l->env->redis, ev->number, &relief);
+    rcd_state_order(l->env->state, ev->number, &row, &relief);
+    if (ev->kind == RCD_EV_LIFT) {
+        relief.lifted |= ev->lifted;
+    } else if (ev->objection) {
+        relief.objection = 1;
+    } else {
+        return;
     }
+    rcd_redis_relief_now(l->env->redis, ev->number, &relief);
 }
 
 static void result_take(rcd_lane_t *l, const rcd_event_t *ev, const rcd_result_t *result)

@@ -2,12 +2,13 @@
 import random
 import resource
 import signal
+import subprocess
 import time
 
 import jdschema
 import pytest
-from fake_office import AUD, ISS, SigningKey, record
-from harness import wait_for
+from fake_office import record
+from harness import BIN, wait_for
 
 
 def test_the_office_falls_silent_and_comes_back(feed):
@@ -216,6 +217,15 @@ def test_check_tells_what_is_enabled(make_feed):
     feed.measures = ()
     feed.configure()
     assert 'no measure is enabled' in feed.check().stdout
+
+
+@pytest.mark.parametrize('args, code, words', [
+    (['--version'], 0, 'restrict-cached '), (['--help'], 0, 'usage: '), (['-x'], 2, 'usage: '), (['extra'], 2, 'usage: '),
+    (['-c', '/nonexistent'], 2, '/nonexistent: No such file'),
+])
+def test_options(args, code, words):
+    p = subprocess.run([BIN / 'restrict-cached', *args], text=True, capture_output=True, timeout=20)
+    assert p.returncode == code and words in (p.stdout if code == 0 else p.stderr)
 
 
 def break_file(feed, what):

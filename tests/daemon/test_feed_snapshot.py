@@ -149,12 +149,30 @@ def test_a_snapshot_is_asked_for_with_what_is_known(feed):
     o = feed.office
     for n in range(3):
         o.publish(record(f'CS-{n}'))
-    o.lift('CS-0')
     feed.wait_orders(['CS-0', 'CS-1', 'CS-2'])
+    feed.wait_acked(o.lift('CS-0'))
     o.publish(record('CS-3'), send=False)
     o.publish(record('CS-4'))
     feed.wait_status(lambda s: s['marks']['seq'] == 5)
     assert any(p.endswith('snapshot?min_seq=5&min_relief_seq=1') for _, p in o.requests)
+
+
+def test_relief_that_comes_while_a_snapshot_is_fetched(feed):
+    """It acts at once; the snapshot is older than the journal now, and a newer one is fetched."""
+    o = feed.office
+    lifted = []
+
+    def slow(h):
+        if not lifted:
+            lifted.append(o.lift('CS-1'))
+            feed.wait_acked(*lifted)
+    o.fault['records'] = slow
+    o.publish(record('CS-1'), send=False)
+    o.publish(record('CS-2'))
+    feed.wait_orders(['CS-2'])
+    assert feed.relief('CS-1') == 'lffff o0'
+    feed.log_has('fetching a newer one')
+    feed.wait_contact()
 
 
 def test_lifts_act_while_a_large_snapshot_is_applied(make_feed):
