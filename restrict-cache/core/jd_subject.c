@@ -151,8 +151,17 @@ static jd_subject_rc_t fold(const uint8_t *s, size_t len, uint8_t out[JD_SUBJECT
 
     while (len > 0) {
         uint32_t code;
-        size_t size = jd_utf8_read(s, len, &code);
+        size_t size;
 
+        if (*s > 0x20 && *s < 0x7f) {       /* nearly all there ever is */
+            if (n == JD_SUBJECT_MAX) {
+                return JD_SUBJECT_MALFORMED;
+            }
+            out[n++] = *s++;
+            len--;
+            continue;
+        }
+        size = jd_utf8_read(s, len, &code);
         if (size == 0 || jd_utf8_unseen(code)) {
             return JD_SUBJECT_MALFORMED;
         }
