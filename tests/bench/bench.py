@@ -29,7 +29,7 @@ SERVER_CPU, CLIENT_CPU = "0", "1"
 MODULE = f"load_module {BUILD}/ngx_jd_module.so;\n"
 LIST = """jd {{
     key_file {key};
-    list credit {{ redis unix:{redis}; zone {zone}; timeout 50ms; max_stale 72h; }}
+    list credit {{ redis unix:{redis}; zone 20m; timeout 50ms; max_stale 72h; }}
 }}
 """
 GATE = """
@@ -49,13 +49,15 @@ events {{ worker_connections 512; }}
 http {{
     access_log off;
     keepalive_requests 1000000000;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     upstream backend {{ server unix:{backend}; keepalive 64; }}
     server {{
-        listen {listen};{gate}
+        listen 127.0.0.1:{port};{gate}
         location = /gif   {{ empty_gif; }}
-        location = /bus/tap {{ proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+        location = /bus/tap {{
+            proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
+        }}
     }}
 }}
 """
@@ -91,23 +93,24 @@ class Bench:
         r.args = pinned(CLIENT_CPU, r.args)
         r.start()
         empty = r.client().info("memory")["used_memory"]
-        fill = subprocess.Popen([BUILD / "bench_fill", str(entries), self.key, "credit"], stdout=subprocess.PIPE)
-        subprocess.run(["redis-cli", "-s", r.sock, "--pipe"], stdin=fill.stdout, check=True, capture_output=True)
+        fill = subprocess.Popen([BUILD / "bench_fill", str(entries), self.key, "credit"],
+                                stdout=subprocess.PIPE)
+        subprocess.run(["redis-cli", "-s", r.sock, "--pipe"], stdin=fill.stdout, check=True,
+                       capture_output=True)
         if fill.wait() != 0:
             raise SystemExit("bench: fill failed")
         r.bytes = r.client().info("memory")["used_memory"] - empty
         return r
 
-    def nginx(self, redis=None, zone="20m", processes="worker_processes 1;", listen=None, wrap=(), wait=True,
-              gate=GATE):
+    def nginx(self, redis=None, processes="worker_processes 1;", wrap=(), wait=True):
+        """nginx with the gate over this Redis, or bare; waits until the list is ready."""
         folder = self.world.dir("nginx")
         port = harness.free_port()
         conf = folder / "nginx.conf"
         conf.write_text(CONF.format(
-            folder=folder, processes=processes, listen=listen or f"127.0.0.1:{port}",
-            backend=self.backend or f"{folder}/none.sock", gate=gate if redis else "",
-            module=MODULE if redis else "",
-            list=LIST.format(key=self.key, redis=redis.sock, zone=zone) if redis else ""))
+            folder=folder, processes=processes, port=port, backend=self.backend or f"{folder}/none.sock",
+            gate=GATE if redis else "", module=MODULE if redis else "",
+            list=LIST.format(key=self.key, redis=redis.sock) if redis else ""))
         args = pinned(SERVER_CPU, [*wrap, NGINX, "-p", folder, "-c", conf, "-e", folder / "error.log"])
         p = self.world.add(harness.Proc(args, folder / "stderr.log"))
         p.port, p.folder = port, folder
@@ -149,9 +152,10 @@ class Bench:
         (worker,) = [int(p) for p in subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(server.pid)], capture_output=True, text=True).stdout.split()]
         before = cpu_ns(worker)
-        out = subprocess.run(pinned(CLIENT_CPU, ["wrk", "-t1", "-c32", f"-d{SECONDS}s", "-s", HERE / "requests.lua",
-                                                 f"http://127.0.0.1:{server.port}{path}"]),
-                             check=True, capture_output=True, text=True).stdout
+        out = subprocess.run(
+            pinned(CLIENT_CPU, ["wrk", "-t1", "-c32", f"-d{SECONDS}s", "-s", HERE / "requests.lua",
+                                f"http://127.0.0.1:{server.port}{path}"]),
+            check=True, capture_output=True, text=True).stdout
         used = cpu_ns(worker) - before
         requests, duration, failed = [int(n) for n in out.split("RESULT")[1].split()]
         if failed:
@@ -218,9 +222,10 @@ class Bench:
 
     def probe(self, server, seconds=None, until=None):
         """A paced client beside the server until a time or a condition; p50, p99, max in microseconds."""
-        # before others on its CPU: what is measured is the server's wait, not the client's
-        p = subprocess.Popen(pinned(CLIENT_CPU, ["nice", "-n", "-10", BUILD / "bench_probe", server.port, "/reason",
-                                                 "pace", "250"]), stdout=subprocess.PIPE, text=True)
+        # niced, before others on its CPU: what is measured is the server's wait, not the client's
+        p = subprocess.Popen(
+            pinned(CLIENT_CPU, ["nice", "-n", "-10", BUILD / "bench_probe", server.port, "/reason", "pace", "250"]),
+            stdout=subprocess.PIPE, text=True)
         try:
             if until:
                 harness.wait_for(until, 120, 0.02, why="end of the load")

@@ -58,7 +58,8 @@ def order(number, card):
         return f"{day + datetime.timedelta(days=days)}T00:00:00+08:00"
     return {
         "order": number, "subject": {"scheme": "card", "id": card}, "measures": ["bus.ride"],
-        "authority": AUTHORITY, "basis": "fictional, article 7", "served": str(day - datetime.timedelta(days=20)),
+        "authority": AUTHORITY, "basis": "fictional, article 7",
+        "served": str(day - datetime.timedelta(days=20)),
         "from": at(-10), "until": at(90), "effect": "enforce", "objection": False,
         "contest": {"url": "https://court.example/contest", "phone": "0100"},
     }
@@ -73,7 +74,8 @@ class Office:
                         "--iss", "https://office.example", "--aud", "jd:gateway:bench"],
                        check=True, capture_output=True)
         orders = self.dir / "base.ndjson"
-        orders.write_text("".join(json.dumps(order(f"CS-{i}", f"6{i:015d}")) + "\n" for i in range(BASE)))
+        orders.write_text("".join(json.dumps(order(f"CS-{i}", f"6{i:015d}")) + "\n"
+                                  for i in range(BASE)))
         subprocess.run([BUILD / "terminal-sim", "office", "publish", self.dir, orders, "--baseline"],
                        check=True, capture_output=True)
         self.port = harness.free_port()

@@ -14,7 +14,7 @@ for tool in wrk valgrind redis-server redis-cli taskset nginx; do
     command -v "$tool" >/dev/null || { echo "tests/bench/run.sh: $tool is missing" \
         "(apt-get install wrk valgrind redis-server util-linux nginx-core)" >&2; exit 1; }
 done
-[ "$(nproc)" -ge 2 ] || { echo "tests/bench/run.sh: needs two cores, server and client each have one" >&2; exit 1; }
+[ "$(nproc)" -ge 2 ] || { echo "tests/bench/run.sh: needs two cores, one for the server" >&2; exit 1; }
 
 make -s BUILD="$BUILD" all
 for name in fill lookup probe; do
