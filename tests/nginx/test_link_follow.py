@@ -256,7 +256,7 @@ def test_worker_killed_under_load(world, slot):
 
 
 def test_reload_20_times_under_load(world):
-    g = LinkGate(world, workers=2)
+    g = LinkGate(world, workers=2, lines="timeout 2s;")
     n = 0
     with Load(g) as load:
         for i in range(20):
