@@ -1,5 +1,5 @@
 /*
- * rcd_applier - the one place where a verified snapshot or an import is applied: one at a time, step by step between everything else.
+ * rcd_applier - applies a verified snapshot or an import: one at a time, step by step.
  */
 #include <stdio.h>
 #include "rcd_applier.h"

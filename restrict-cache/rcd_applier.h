@@ -1,5 +1,5 @@
 /*
- * rcd_applier - the one place where a verified snapshot or an import is applied: one at a time, step by step between everything else.
+ * rcd_applier - applies a verified snapshot or an import: one at a time, step by step.
  */
 #ifndef RCD_APPLIER_H
 #define RCD_APPLIER_H
@@ -18,8 +18,9 @@ typedef struct {
 } rcd_applier_t;
 
 /*
- * Begins to apply the NDJSON at `path`, which must stay until `done`. `head` NULL: unsigned, observe only. Returns 0 and calls `done` later
- * from rcd_applier_step; or -1 with err, at once ("busy" while another is at work).
+ * Begins to apply the NDJSON at `path`, which must stay until `done`. `head` NULL: unsigned,
+ * observe only. Returns 0 and calls `done` later from rcd_applier_step; or -1 with err, at once
+ * ("busy" while another is at work).
  */
 int rcd_applier_begin(rcd_applier_t *a, rcd_state_t *s, const rcd_rules_t *rules, const char *path,
                       const rcd_head_t *head, int64_t now, rcd_applied_pt done, void *owner,

@@ -82,7 +82,8 @@ const char *rcd_head_parse(const char *payload, size_t len, const rcd_party_t *p
     return why;
 }
 
-/* A relative path whose segments cannot leave {base}: no scheme, host, query, escape, "." or "..". */
+/* A relative path whose segments cannot leave {base}: no scheme, host, query, escape, "." or "..".
+ * */
 static int href_ok(const char *href)
 {
     size_t len = strlen(href), segment = 0;

@@ -39,14 +39,15 @@ typedef struct {
 int rcd_party_match(const cJSON *payload, const rcd_party_t *party);
 
 /*
- * Reads the claims {iss,aud,iat,exp,list,epoch,seq,relief_seq} of a verified head, at time `now`. Returns NULL, or a static phrase naming
- * the claim at fault. An expired token is a fault (a freeze).
+ * Reads the claims {iss,aud,iat,exp,list,epoch,seq,relief_seq} of a verified head, at time `now`.
+ * Returns NULL, or a static phrase naming the claim at fault. An expired token is a fault (a
+ * freeze).
  */
 const char *rcd_head_parse(const char *payload, size_t len, const rcd_party_t *party, int64_t now,
                            rcd_head_t *out);
 
-/* The same and "records":{"href","sha256","count","bytes"}. `href` "" is accepted (a signed file carries its records itself);
- * otherwise it must be a relative path of plain segments. */
+/* The same and "records":{"href","sha256","count","bytes"}. `href` "" is accepted (a signed file
+ * carries its records itself); otherwise it must be a relative path of plain segments. */
 const char *rcd_snapshot_parse(const char *payload, size_t len, const rcd_party_t *party,
                                int64_t now, rcd_snapshot_claims_t *out);
 

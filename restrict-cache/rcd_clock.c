@@ -1,5 +1,5 @@
 /*
- * rcd_clock - the daemon's clocks: wall, monotonic, and the office's, which runs on CLOCK_BOOTTIME between heads.
+ * rcd_clock - wall, monotonic, and the office clock, which runs on CLOCK_BOOTTIME between heads.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /*
- * rcd_config - the configuration file: sections and keys, read by libinih, each fault told with its line.
+ * rcd_config - the configuration file, read by libinih; each fault is told with its line.
  *
- * libinih truncates long lines, drops what follows a "]" and never tells the handler where it is. So a reader of our own hands it the
- * lines: it counts them, and refuses what libinih would lose.
+ * libinih truncates long lines, drops what follows a "]" and never tells the handler where it is.
+ * So a reader of our own hands it the lines: it counts them, and refuses what libinih would lose.
  */
 #include <arpa/inet.h>
 #include <ini.h>
@@ -72,7 +72,8 @@ static const struct {
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
-/* Keeps the first fault only. Line 0: the file as a whole. Returns 0, what a handler of libinih returns for an error. */
+/* Keeps the first fault only. Line 0: the file as a whole. Returns 0, what a handler of libinih
+ * returns for an error. */
 __attribute__((format(printf, 3, 4)))
 static int fault(parser_t *p, unsigned line, const char *format, ...)
 {
@@ -92,7 +93,7 @@ static int fault(parser_t *p, unsigned line, const char *format, ...)
     return 0;
 }
 
-/* ---- values ------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static const char *set_text(rcd_config_t *c, void *field, const char *value)
 {
@@ -190,7 +191,7 @@ static const char *set_level(rcd_config_t *c, void *field, const char *value)
     return "must be error, warn, notice, info or debug";
 }
 
-/* ---- sections ---------------------------------------------------------------------------------- */
+/* ---- sections -------------------------------------------------------------------------------- */
 
 /* The measure of a section "measure NAME", -1 of another section, -2 unknown measure. */
 static int section_measure(const char *section)
@@ -322,9 +323,10 @@ static int on_key(void *user, const char *section, const char *name, const char 
     return known ? fault(p, p->line, "unknown key \"%s\" in [%s]", name, section) : 0;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
-/* Checks a line "[section]": libinih would take an unknown or empty one, and lose what follows the bracket. */
+/* Checks a line "[section]": libinih would take an unknown or empty one, and lose what follows the
+ * bracket. */
 static void section_check(parser_t *p, const char *line, size_t len)
 {
     const char *close = memchr(line, ']', len);
@@ -411,7 +413,7 @@ static char *next_line(char *buf, int size, void *user)
     return buf;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static void completeness_check(parser_t *p)
 {

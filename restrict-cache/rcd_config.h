@@ -1,5 +1,5 @@
 /*
- * rcd_config - the configuration file of restrict-cached, which rcctl reads too: INI, one list per file.
+ * rcd_config - the configuration file of restrict-cached and rcctl: INI, one list per file.
  */
 #ifndef RCD_CONFIG_H
 #define RCD_CONFIG_H
@@ -23,7 +23,8 @@ typedef struct {
     char *token_file;              /* this, */
     char *client_cert;             /* or these two */
     char *client_key;
-    char *token;                   /* content of token_file, trimmed; NULL without, and for RCD_CONFIG_COMMAND */
+    /* content of token_file, trimmed; NULL without, and for RCD_CONFIG_COMMAND */
+    char *token;
 } rcd_config_office_t;
 
 typedef struct {
@@ -33,7 +34,8 @@ typedef struct {
     jd_keys_t           keys;      /* keys.key[0] is the current one */
     rcd_rules_t         rules;     /* measures, normalisers; rules.key = &keys.key[0] */
     rcd_config_office_t office;
-    struct rcd_jwks_s  *jwks;      /* content of office.jwks_file (rcd_jws.h); NULL for RCD_CONFIG_COMMAND */
+    /* content of office.jwks_file (rcd_jws.h); NULL for RCD_CONFIG_COMMAND */
+    struct rcd_jwks_s  *jwks;
     struct {
         char    *address;          /* "127.0.0.1:6379" or "unix:/path" */
         char    *auth_file;        /* NULL: none */
@@ -47,13 +49,15 @@ typedef struct {
 
 typedef enum {
     RCD_CONFIG_DAEMON,             /* the whole file, and every file it names is read and checked */
-    RCD_CONFIG_COMMAND             /* rcctl: the whole file, but of the files it names only the digest key is read */
+    /* rcctl: the whole file, but of the files it names only the digest key is read */
+    RCD_CONFIG_COMMAND
 } rcd_config_use_t;
 
 /*
- * Reads and checks `file`. Returns a configuration to be given to rcd_config_destroy, or NULL with `err` = "FILE:LINE: what is wrong; the mend"
- * (one line, the first fault of the file; FILE alone when no line is at fault). Secret files (digest key, token, client key) are refused
- * when others may read them (mode & 0007). Blocks on file reads only.
+ * Reads and checks `file`. Returns a configuration to be given to rcd_config_destroy, or NULL with
+ * `err` = "FILE:LINE: what is wrong; the mend" (one line, the first fault of the file; FILE alone
+ * when no line is at fault). Secret files (digest key, token, client key) are refused when others
+ * may read them (mode & 0007). Blocks on file reads only.
  */
 rcd_config_t *rcd_config_load(const char *file, rcd_config_use_t use, char *err, size_t err_size);
 void rcd_config_destroy(rcd_config_t *c);           /* wipes the secrets; NULL is allowed */

@@ -1,5 +1,5 @@
 /*
- * rcd_config_files - reads and checks the files that the configuration names: keys, token, certificates.
+ * rcd_config_files - reads and checks the files that the configuration names.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,8 @@ static int digest_keys_read(rcd_config_t *c, char *err, size_t err_size)
     return 0;
 }
 
-/* The token becomes a header: one line of visible ASCII, or somebody could write headers of their own. */
+/* The token becomes a header: one line of visible ASCII, or somebody could write headers of their
+ * own. */
 static int token_read(rcd_config_t *c, char *err, size_t err_size)
 {
     const char *path = c->office.token_file;

@@ -1,5 +1,5 @@
 /*
- * rcd_download - fetches a snapshot: the signed statement, then its records, verified while they stream to a file, then handed to the applier.
+ * rcd_download - fetches a snapshot: its statement, then its records, verified on the way.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -93,7 +93,7 @@ static int answer_ok(rcd_download_t *d, const rcd_http_answer_t *a)
     return 0;
 }
 
-/* ---- records ----------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static void on_applied(void *owner, const rcd_snapshot_counts_t *counts, const char *err)
 {
@@ -105,7 +105,8 @@ static void on_applied(void *owner, const rcd_snapshot_counts_t *counts, const c
     }
     reset(d);
     d->at = RCD_DOWNLOAD_IDLE;
-    d->due_ms = rcd_clock_ms() + FAILED_BASE_MS;      /* one that closes nothing is not fetched in a loop */
+    /* one that closes nothing is not fetched in a loop */
+    d->due_ms = rcd_clock_ms() + FAILED_BASE_MS;
     d->fault[0] = '\0';
     d->n_applied++;
     jd_backoff_reset(&d->failed);
@@ -193,7 +194,7 @@ static void fetch(rcd_download_t *d)
     }
 }
 
-/* ---- the statement ----------------------------------------------------------------------------- */
+/* ---- the statement --------------------------------------------------------------------------- */
 
 static void on_statement(void *owner, const rcd_http_answer_t *a)
 {

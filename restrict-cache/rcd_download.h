@@ -1,5 +1,5 @@
 /*
- * rcd_download - fetches a snapshot: the signed statement, then its records, verified while they stream to a file, then handed to the applier.
+ * rcd_download - fetches a snapshot: its statement, then its records, verified on the way.
  */
 #ifndef RCD_DOWNLOAD_H
 #define RCD_DOWNLOAD_H
@@ -47,7 +47,8 @@ typedef struct {
 void rcd_download_init(rcd_download_t *d);
 void rcd_download_fini(rcd_download_t *d);               /* ends everything it has under way */
 
-/* Moves on when it is time; `wanted`: a snapshot with at least these marks is needed. Returns when it wants to be called again (ms), INT64_MAX = never by time. */
+/* Moves on when it is time; `wanted`: a snapshot with at least these marks is needed. Returns when
+ * it wants to be called again (ms), INT64_MAX = never by time. */
 int64_t rcd_download_step(rcd_download_t *d, int64_t now_ms, int wanted, uint64_t min_seq,
                           uint64_t min_relief_seq);
 

@@ -75,7 +75,8 @@ static const char *mark_read(const cJSON *body, rcd_event_t *ev)
     return number_read(body, ev);
 }
 
-/* The record is checked by the state (rcd_order_parse); here it must only be an object, written out for it. */
+/* The record is checked by the state (rcd_order_parse); here it must only be an object, written out
+ * for it. */
 static const char *order_read(const cJSON *body, rcd_token_t *t)
 {
     const cJSON *order = cJSON_GetObjectItemCaseSensitive(body, "order");

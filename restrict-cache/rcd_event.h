@@ -21,14 +21,16 @@ typedef struct {
 typedef enum {
     RCD_TOKEN_OK,
     RCD_TOKEN_BAD,                /* verified, but it does not parse: report it by setErrs */
-    RCD_TOKEN_FOREIGN             /* not for us (iss, aud) or not under its own jti: as if it did not verify */
+    /* not for us (iss, aud) or not under its own jti: as if it did not verify */
+    RCD_TOKEN_FOREIGN
 } rcd_token_rc_t;
 
 /*
- * Reads claims iss, aud, iat, toe (optional), jti, epoch and `events`, which holds exactly one event, of the lane:
- * lift and mark when `relief`, else order. `jti` is the name under which the answer carried the token. A measure in a lift
- * that we do not know frees nothing we could enforce and is passed over. On RCD_TOKEN_OK `*out` belongs to rcd_token_fini; else
- * `*why` is a static phrase naming the claim.
+ * Reads claims iss, aud, iat, toe (optional), jti, epoch and `events`, which holds exactly one
+ * event, of the lane: lift and mark when `relief`, else order. `jti` is the name under which the
+ * answer carried the token. A measure in a lift that we do not know frees nothing we could enforce
+ * and is passed over. On RCD_TOKEN_OK `*out` belongs to rcd_token_fini; else `*why` is a static
+ * phrase naming the claim.
  */
 rcd_token_rc_t rcd_token_parse(const char *payload, size_t len, const uint8_t hash[32],
                                const rcd_party_t *party, int relief, const char *jti,

@@ -1,5 +1,5 @@
 /*
- * rcd_feed - the feed as a whole: both lanes, heads and contact, snapshots when they are needed, quarantine reports.
+ * rcd_feed - the feed as a whole: both lanes, heads and contact, snapshots, quarantine reports.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +18,8 @@
 #define QUARANTINE_LOOK_MS 1000
 #define FAILED_BASE_MS     1000
 #define FAILED_CAP_MS      60000
-#define CONTACT_GRACE_MS   10000      /* a head may run ahead of its lane for a moment: nothing to log */
+/* a head may run ahead of its lane for a moment: nothing to log */
+#define CONTACT_GRACE_MS   10000
 #define OVERTAKEN_SEC      60         /* two lanes and GET: a head may arrive behind a newer one */
 #define RANK_HEAD          2
 #define RANK_QUARANTINE    4
@@ -45,7 +46,7 @@ struct rcd_feed_s {
     jd_backoff_t      quarantine_failed;
 };
 
-/* ---- heads and contact ------------------------------------------------------------------------- */
+/* ---- heads and contact ----------------------------------------------------------------------- */
 
 static void contact_lost(rcd_feed_t *f, const char *why)
 {
@@ -75,7 +76,8 @@ static void contact_tell(rcd_feed_t *f, int64_t now_ms)
     }
 }
 
-/* 1 when a newer head was on another connection: an old one on its way says nothing, neither of contact nor of a fork. */
+/* 1 when a newer head was on another connection: an old one on its way says nothing, neither of
+ * contact nor of a fork. */
 static int overtaken(const rcd_feed_t *f, const rcd_head_t *head)
 {
     return head->epoch == f->head.epoch && head->iat + OVERTAKEN_SEC > f->head.iat &&
@@ -109,7 +111,8 @@ static int head_verify(rcd_feed_t *f, const char *text, size_t len, int64_t now,
     return fault == NULL;
 }
 
-/* A head came, by a poll answer or by GET. Contact is decided by the state, and never while the relief lane stands at a token that may free. */
+/* A head came, by a poll answer or by GET. Contact is decided by the state, and never while the
+ * relief lane stands at a token that may free. */
 static int head_take(rcd_feed_t *f, const char *text, size_t len)
 {
     int64_t now = rcd_clock_wall();
@@ -190,14 +193,15 @@ static int64_t head_step(rcd_feed_t *f, int64_t now_ms)
     return f->head_call != NULL ? INT64_MAX : f->head_due_ms;
 }
 
-/* ---- snapshots --------------------------------------------------------------------------------- */
+/* ---- snapshots ------------------------------------------------------------------------------- */
 
 static uint64_t max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
 
-/* Whether a snapshot is needed, and the marks it must have reached. A new epoch counts from its own head. */
+/* Whether a snapshot is needed, and the marks it must have reached. A new epoch counts from its own
+ * head. */
 static int snapshot_wanted(const rcd_feed_t *f, uint64_t *min_seq, uint64_t *min_relief_seq)
 {
     int new_epoch;
@@ -235,7 +239,7 @@ static void on_applied(void *owner)
     f->changes.seq_seen = f->relief.seq_seen = 0;
 }
 
-/* ---- quarantine reports ------------------------------------------------------------------------ */
+/* ---- quarantine reports ---------------------------------------------------------------------- */
 
 static void on_reported(void *owner, const rcd_http_answer_t *a)
 {
@@ -291,7 +295,7 @@ static int64_t quarantine_step(rcd_feed_t *f, int64_t now_ms)
     return f->quarantine_due_ms;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 rcd_feed_t *rcd_feed_create(const rcd_config_t *config, rcd_state_t *state, rcd_redis_t *redis,
                             rcd_applier_t *applier, rcd_clock_t *clock)

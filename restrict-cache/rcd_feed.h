@@ -1,5 +1,5 @@
 /*
- * rcd_feed - the feed as a whole: both lanes, heads and contact, snapshots when they are needed, quarantine reports.
+ * rcd_feed - the feed as a whole: both lanes, heads and contact, snapshots, quarantine reports.
  */
 #ifndef RCD_FEED_H
 #define RCD_FEED_H
@@ -31,15 +31,17 @@ rcd_feed_t *rcd_feed_create(const rcd_config_t *config, rcd_state_t *state, rcd_
 void rcd_feed_destroy(rcd_feed_t *f);
 
 /*
- * One turn: hands out answers that have come (relief first), then sends what is due. Does not block. Returns the time (rcd_clock_ms)
- * at which it wants another turn though nothing came. `*applied` is set to 1 when tokens were applied, and left otherwise.
+ * One turn: hands out answers that have come (relief first), then sends what is due. Does not
+ * block. Returns the time (rcd_clock_ms) at which it wants another turn though nothing came.
+ * `*applied` is set to 1 when tokens were applied, and left otherwise.
  */
 int64_t rcd_feed_step(rcd_feed_t *f, int *applied);
 
 /* Waits for an answer or one of the descriptors. */
 void rcd_feed_wait(rcd_feed_t *f, const int *fds, unsigned n_fds, int timeout_ms);
 
-/* Another instance writes to Redis: take no token, since acknowledging one here would keep it from the instance that can act on it. */
+/* Another instance writes to Redis: take no token, since acknowledging one here would keep it from
+ * the instance that can act on it. */
 void rcd_feed_standby(rcd_feed_t *f, int on);
 
 /* Looks for a snapshot at once: an epoch was approved. */

@@ -7,13 +7,15 @@
 #include <stddef.h>
 
 /*
- * Reads a whole regular file of at most `max` bytes into malloc'ed, NUL-terminated memory; *len excludes the NUL. `secret` refuses a file that
- * others may read (mode & 0007). NULL with a one-line reason that names the file.
+ * Reads a whole regular file of at most `max` bytes into malloc'ed, NUL-terminated memory; *len
+ * excludes the NUL. `secret` refuses a file that others may read (mode & 0007). NULL with a
+ * one-line reason that names the file.
  */
 char *rcd_file_read(const char *path, size_t max, int secret, size_t *len, char *err,
                     size_t err_size);
 
-/* Replaces `path` (mode 0600 by the process's umask) so that a reader sees the old or the new whole. 0, or -1 with errno; not fsynced. */
+/* Replaces `path` (mode 0600 by the process's umask) so that a reader sees the old or the new
+ * whole. 0, or -1 with errno; not fsynced. */
 int rcd_file_replace(const char *path, const char *bytes, size_t len);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * rcd_http - HTTPS requests to the office, several at once on one thread, each capped in bytes and time.
+ * rcd_http - HTTPS to the office: several requests at once, each capped in bytes and time.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,8 @@
 #include "rcd_http.h"
 
 #define CONNECT_TIMEOUT_SEC  10
-#define STALL_BYTES_PER_SEC  64           /* of a download to a sink: slower for STALL_SEC ends it */
+/* of a download to a sink: slower for STALL_SEC ends it */
+#define STALL_BYTES_PER_SEC  64
 #define STALL_SEC            60
 #define HEADER_SLACK_BYTES   (64 * 1024)  /* bytes on the wire over the cap: gzip framing */
 #define WAIT_FDS_MAX         4
@@ -271,7 +272,8 @@ static void call_finish(rcd_http_t *h, rcd_http_call_t *call)
     if (call->refused != NULL) {
         answer.fault = call->refused;
     } else if (call->rc != CURLE_OK) {
-        answer.fault = call->curl_error[0] != '\0' ? call->curl_error : curl_easy_strerror(call->rc);
+        answer.fault =
+            call->curl_error[0] != '\0' ? call->curl_error : curl_easy_strerror(call->rc);
     } else {
         curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
         answer.status = (int) status;

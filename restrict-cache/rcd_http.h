@@ -1,7 +1,8 @@
 /*
- * rcd_http - HTTPS requests to the office, several at once on one thread, each capped in bytes and time.
+ * rcd_http - HTTPS to the office: several requests at once, each capped in bytes and time.
  *
- * The server is verified by the CA file, always; TLS 1.2 at least; no redirect is followed; no other scheme, proxy or name from the environment.
+ * The server is verified by the CA file, always; TLS 1.2 at least; no redirect is followed; no
+ * other scheme, proxy or name from the environment.
  */
 #ifndef RCD_HTTP_H
 #define RCD_HTTP_H
@@ -24,7 +25,8 @@ typedef struct {
 /* Called from rcd_http_step, once per call; the call and the answer are gone when it returns. */
 typedef void (*rcd_http_done_pt)(void *owner, const rcd_http_answer_t *answer);
 
-/* Takes decoded bytes of a 200 answer as they come. Returns 0, or -1 to end the transfer (the fault then says that it cannot be stored). */
+/* Takes decoded bytes of a 200 answer as they come. Returns 0, or -1 to end the transfer (the fault
+ * then says that it cannot be stored). */
 typedef int (*rcd_http_sink_pt)(void *owner, const char *bytes, size_t len);
 
 typedef struct {
@@ -32,7 +34,8 @@ typedef struct {
     const char      *body;        /* JSON to POST; NULL = GET. Copied */
     uint64_t         max_bytes;   /* of the answer's body, decoded; the transfer ends beyond */
     long             timeout_sec; /* of the whole exchange */
-    unsigned         rank;        /* of answers ready in one turn the lowest rank is handed out first */
+    /* of answers ready in one turn the lowest rank is handed out first */
+    unsigned         rank;
     rcd_http_sink_pt sink;        /* NULL: the body is collected in memory */
     rcd_http_done_pt done;
     void            *owner;
@@ -40,7 +43,8 @@ typedef struct {
 
 /* `office` must outlive it. NULL when libcurl cannot be set up. */
 rcd_http_t *rcd_http_create(const rcd_config_office_t *office);
-void rcd_http_destroy(rcd_http_t *h);           /* cancels every call; their `done` are not called */
+/* cancels every call; their `done` are not called */
+void rcd_http_destroy(rcd_http_t *h);
 
 /* Starts a request. NULL when memory is short. */
 rcd_http_call_t *rcd_http_start(rcd_http_t *h, const rcd_http_request_t *request);

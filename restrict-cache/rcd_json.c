@@ -36,7 +36,8 @@ cJSON *rcd_json_parse(const char *text, size_t len, const char **why)
     size_t value_len;
     cJSON *root;
 
-    /* The scanner validates the whole document whatever it is asked for; "/ " is a member nobody has. */
+    /* The scanner validates the whole document whatever it is asked for; "/ " is a member nobody
+     * has. */
     if (jd_json_pointer_parse(&none, "/ ", 2) != 0 ||
         jd_json_find((const uint8_t *) text, len, &none, value, sizeof(value), &value_len) ==
             JD_JSON_MALFORMED) {

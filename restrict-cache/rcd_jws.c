@@ -1,5 +1,5 @@
 /*
- * rcd_jws - verifies compact JWS (RFC 7515) signed with Ed25519 (RFC 8037) by keys of a local JWKS file.
+ * rcd_jws - verifies compact JWS (RFC 7515), Ed25519 (RFC 8037), by keys of a local JWKS file.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ long rcd_base64url_decode(const char *text, size_t len, uint8_t *out)
     return bits == 0 ? n : -1;
 }
 
-/* ---- the key set ------------------------------------------------------------------------------- */
+/* ---- the key set ----------------------------------------------------------------------------- */
 
 /* A kid is printed in logs and status: visible ASCII without quotes or backslash. */
 static int kid_ok(const char *kid)
@@ -181,7 +181,7 @@ void rcd_jwks_destroy(rcd_jwks_t *jwks)
     free(jwks);
 }
 
-/* ---- a token ----------------------------------------------------------------------------------- */
+/* ---- a token --------------------------------------------------------------------------------- */
 
 /* Decodes one part into malloc'ed, NUL-terminated memory. */
 static char *part_decode(const char *text, size_t len, size_t *out_len)
@@ -292,7 +292,8 @@ rcd_jws_rc_t rcd_jws_verify(const rcd_jwks_t *jwks, const char *text, size_t len
 
     out->payload = part_decode(dot1 + 1, (size_t) (dot2 - dot1 - 1), &out->payload_len);
     if (out->payload == NULL ||
-        EVP_Digest(out->payload, out->payload_len, out->payload_hash, NULL, EVP_sha256(), NULL) != 1) {
+        EVP_Digest(out->payload, out->payload_len, out->payload_hash, NULL, EVP_sha256(), NULL) !=
+            1) {
         return RCD_JWS_FORM;
     }
     return RCD_JWS_OK;

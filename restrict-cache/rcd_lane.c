@@ -1,8 +1,9 @@
 /*
- * rcd_lane - one lane of the feed: RFC 8936 polls, one always open, tokens verified, applied, and acknowledged by the next poll.
+ * rcd_lane - one lane of the feed: RFC 8936 polls, tokens verified, applied, acknowledged.
  *
- * An acknowledgement is the office's permission to forget. It is given for what the journal has on disk, and for nothing else; what does not
- * verify is neither acknowledged nor reported, since it may be a lift.
+ * An acknowledgement is the office's permission to forget. It is given for what the journal has on
+ * disk, and for nothing else; what does not verify is neither acknowledged nor reported, since it
+ * may be a lift.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,8 @@
 /* The tokens of one answer that verified. */
 typedef struct {
     rcd_token_t  *tokens;
-    rcd_event_t  *events;                 /* copies in the order rcd_apply_* likes; records stay with tokens */
+    /* copies in the order rcd_apply_* likes; records stay with tokens */
+    rcd_event_t  *events;
     rcd_result_t *results;
     unsigned      n;
 } batch_t;
@@ -56,8 +58,8 @@ static void stand(rcd_lane_t *l, const char *kid, const char *reason)
     if (l->standing) {
         return;                           /* the first of an answer is told */
     }
-    snprintf(fault, sizeof(fault), "stands at a token%s%s: %s", kid[0] != '\0' ? " of key " : "", kid,
-             reason);
+    snprintf(fault, sizeof(fault), "stands at a token%s%s: %s", kid[0] != '\0' ? " of key " : "",
+             kid, reason);
     l->standing = 1;
     snprintf(l->kid, sizeof(l->kid), "%s", kid);
     fault_set(l, fault);
@@ -102,7 +104,7 @@ const char *rcd_lane_state(const rcd_lane_t *l)
     return l->standing ? "standing" : l->fault[0] != '\0' ? "waiting" : "polling";
 }
 
-/* ---- the tokens of an answer ------------------------------------------------------------------- */
+/* ---- the tokens of an answer ----------------------------------------------------------------- */
 
 static void error_add(rcd_lane_t *l, const char *jti, const char *why)
 {
@@ -155,7 +157,8 @@ static void token_take(rcd_lane_t *l, const cJSON *set, int64_t now, batch_t *b)
     rcd_jws_fini(&jws);
 }
 
-/* The journal cannot be written: what frees goes to Redis all the same, on top of what the journal, which may still be read, knows of the order. */
+/* The journal cannot be written: what frees goes to Redis all the same, on top of what the journal,
+ * which may still be read, knows of the order. */
 static void relief_rescue(rcd_lane_t *l, const rcd_event_t *ev)
 {
     jd_relief_t relief = {0};
@@ -242,7 +245,7 @@ static void sets_take(rcd_lane_t *l, const cJSON *sets, unsigned n)
     free(b.results);
 }
 
-/* ---- polls ------------------------------------------------------------------------------------- */
+/* ---- polls ----------------------------------------------------------------------------------- */
 
 static void poll_failed(rcd_lane_t *l, const rcd_http_answer_t *a, const char *why)
 {
@@ -264,7 +267,8 @@ static void poll_failed(rcd_lane_t *l, const rcd_http_answer_t *a, const char *w
     fault_set(l, fault);
 }
 
-/* When to poll again: at once after news; with a pause when the office does not hold polls or offers what we cannot take. */
+/* When to poll again: at once after news; with a pause when the office does not hold polls or
+ * offers what we cannot take. */
 static void poll_schedule(rcd_lane_t *l, unsigned n_sets)
 {
     int64_t now_ms = rcd_clock_ms();

@@ -1,5 +1,5 @@
 /*
- * rcd_lane - one lane of the feed: RFC 8936 polls, one always open, tokens verified, applied, and acknowledged by the next poll.
+ * rcd_lane - one lane of the feed: RFC 8936 polls, tokens verified, applied, acknowledged.
  */
 #ifndef RCD_LANE_H
 #define RCD_LANE_H
@@ -22,23 +22,27 @@ typedef struct {
     rcd_http_t         *http;
     rcd_state_t        *state;
     rcd_redis_t        *redis;
-    void              (*on_head)(void *owner, const char *jws);   /* rode in an answer whose tokens are applied */
+    /* rode in an answer whose tokens are applied */
+    void              (*on_head)(void *owner, const char *jws);
     void               *owner;
     int                 applied;          /* set when tokens were applied */
 } rcd_lane_env_t;
 
 typedef struct {
     rcd_lane_env_t  *env;
-    int              relief;              /* 1: lifts and marks, path "relief"; 0: orders, path "changes" */
+    /* 1: lifts and marks, path "relief"; 0: orders, path "changes" */
+    int              relief;
     rcd_http_call_t *call;                /* the open poll, or NULL */
     int64_t          asked_ms;            /* when it was sent */
     int64_t          due_ms;              /* when the next may be sent */
     jd_backoff_t     failed;              /* the office does not answer, or the lane stands */
-    jd_backoff_t     idle;                /* the office answers empty at once instead of holding the poll */
+    /* the office answers empty at once instead of holding the poll */
+    jd_backoff_t     idle;
     cJSON           *ack;                 /* array of jti for the next poll */
     cJSON           *errors;              /* object jti -> {err, description} for the next poll */
     uint64_t         seq_seen;            /* highest seq of a verified token */
-    int              standing;            /* a token of the last answer did not verify or could not be journaled */
+    /* a token of the last answer did not verify or could not be journaled */
+    int              standing;
     char             kid[RCD_KID_MAX + 1];/* of the token the lane stands at */
     char             fault[200];          /* "" = none */
     int64_t          answered_at;         /* wall clock of the last good answer */
@@ -46,9 +50,11 @@ typedef struct {
 } rcd_lane_t;
 
 int  rcd_lane_init(rcd_lane_t *l, rcd_lane_env_t *env, int relief);
-void rcd_lane_fini(rcd_lane_t *l);        /* cancels the poll; unsent acknowledgements are lost: the office sends the tokens again */
+/* cancels the poll; unsent acknowledgements are lost: the office sends the tokens again */
+void rcd_lane_fini(rcd_lane_t *l);
 
-/* Sends a poll when none is open and it is time. Returns the time in ms at which it wants to be called again, INT64_MAX = after an answer. */
+/* Sends a poll when none is open and it is time. Returns the time in ms at which it wants to be
+ * called again, INT64_MAX = after an answer. */
 int64_t rcd_lane_step(rcd_lane_t *l, int64_t now_ms);
 
 /* Gives the open poll up (standby). */

@@ -1,16 +1,25 @@
 /*
- * rcd_log - the daemon's log: one line per transition, to stderr or a file. Never an identifier, key, token or full digest.
+ * rcd_log - the log: one line per transition. Never an identifier, key, token or full digest.
  */
 #ifndef RCD_LOG_H
 #define RCD_LOG_H
 
-typedef enum { RCD_LOG_ERROR, RCD_LOG_WARN, RCD_LOG_NOTICE, RCD_LOG_INFO, RCD_LOG_DEBUG, RCD_LOG_N } rcd_log_level_t;
+typedef enum {
+    RCD_LOG_ERROR,
+    RCD_LOG_WARN,
+    RCD_LOG_NOTICE,
+    RCD_LOG_INFO,
+    RCD_LOG_DEBUG,
+    RCD_LOG_N
+} rcd_log_level_t;
 
-extern const char *const rcd_log_level_names[RCD_LOG_N];     /* "error" "warn" "notice" "info" "debug" */
+/* "error" "warn" "notice" "info" "debug" */
+extern const char *const rcd_log_level_names[RCD_LOG_N];
 
 /*
- * Sends the log to `file` (opened for append, mode 0640; NULL = stderr) from `level` upwards. Returns 0; or -1 with errno set, and the log
- * goes on where it went. Called again it reopens the file, so that a rotated file is let go.
+ * Sends the log to `file` (opened for append, mode 0640; NULL = stderr) from `level` upwards.
+ * Returns 0; or -1 with errno set, and the log goes on where it went. Called again it reopens the
+ * file, so that a rotated file is let go.
  */
 int rcd_log_open(const char *file, rcd_log_level_t level);
 

@@ -40,7 +40,7 @@ typedef struct {
     char           reload_fault[512];
 } daemon_t;
 
-/* ---- parts that hang on the configuration ------------------------------------------------------ */
+/* ---- parts that hang on the configuration ---------------------------------------------------- */
 
 static int parts_create(daemon_t *d)
 {
@@ -68,7 +68,7 @@ static void parts_destroy(daemon_t *d)
     d->redis = NULL;
 }
 
-/* ---- signals ----------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static void reload_refused(daemon_t *d, const char *why)
 {
@@ -140,7 +140,8 @@ static void signals_take(daemon_t *d)
     }
 }
 
-/* Signals are read from a descriptor: none interrupts a write, and libcurl's threads inherit the mask. */
+/* Signals are read from a descriptor: none interrupts a write, and libcurl's threads inherit the
+ * mask. */
 static int signals_open(void)
 {
     sigset_t set;
@@ -156,7 +157,7 @@ static int signals_open(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void status_write(daemon_t *d, int64_t now, int64_t office_now)
 {
@@ -196,8 +197,8 @@ static int64_t min_i64(int64_t a, int64_t b)
 }
 
 /*
- * One turn. Answers of the relief lane reach the journal first, then Redis; a slice of a snapshot, commands and status come after.
- * Returns how long to wait, in milliseconds.
+ * One turn. Answers of the relief lane reach the journal first, then Redis; a slice of a snapshot,
+ * commands and status come after. Returns how long to wait, in milliseconds.
  */
 static int turn(daemon_t *d)
 {
@@ -231,7 +232,7 @@ static int turn(daemon_t *d)
     return next < 0 ? 0 : (int) min_i64(next, WAIT_MAX_MS);
 }
 
-/* ---- begin and end ----------------------------------------------------------------------------- */
+/* ---- begin and end --------------------------------------------------------------------------- */
 
 static int begin(daemon_t *d, char *err, size_t err_size)
 {
@@ -299,13 +300,13 @@ static int run(daemon_t *d)
     return EXIT_SUCCESS;
 }
 
-/* ---- options ----------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static void usage(FILE *out)
 {
     fprintf(out, "usage: restrict-cached [-t] [-c FILE]\n"
                  "  -c FILE     configuration (default " RCD_CONFIG_DEFAULT ")\n"
-                 "  -t          check the configuration and the files it names, tell what is enabled\n"
+                 "  -t          check configuration and files, tell what is enabled\n"
                  "  --version   print the version\n"
                  "  --help      print this\n"
                  "signals: HUP reload, USR1 reopen the log, TERM and INT end\n");

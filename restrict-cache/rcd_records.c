@@ -1,5 +1,5 @@
 /*
- * rcd_records - the records of a snapshot on their way in: an unnamed file, counted and hashed while it is written.
+ * rcd_records - records on their way in: an unnamed file, counted and hashed while written.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,8 @@ struct rcd_records_s {
     EVP_MD_CTX *md;
     uint64_t    bytes;
     uint64_t    lines;
-    char        last;                   /* last byte written: a line may lack its newline at the end */
+    /* last byte written: a line may lack its newline at the end */
+    char        last;
     char        path[32];
 };
 

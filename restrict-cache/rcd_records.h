@@ -1,7 +1,8 @@
 /*
- * rcd_records - the records of a snapshot on their way in: an unnamed file, counted and hashed while it is written.
+ * rcd_records - records on their way in: an unnamed file, counted and hashed while written.
  *
- * Records hold raw identifiers. The file has no name from its first byte on and is gone with the process, whatever ends it.
+ * Records hold raw identifiers. The file has no name from its first byte on and is gone with the
+ * process, whatever ends it.
  */
 #ifndef RCD_RECORDS_H
 #define RCD_RECORDS_H

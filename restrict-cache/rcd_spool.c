@@ -1,8 +1,9 @@
 /*
  * rcd_spool - commands of rcctl, by files: {state dir}/inbox to us, {state dir}/outbox back.
  *
- * A command is answered "running" before its file is removed and before anything is done, so that it is never done twice; what a killed
- * daemon leaves "running" is answered as failed by the next. Files to import hold raw identifiers: they lose their name when they are opened.
+ * A command is answered "running" before its file is removed and before anything is done, so that
+ * it is never done twice; what a killed daemon leaves "running" is answered as failed by the next.
+ * Files to import hold raw identifiers: they lose their name when they are opened.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -28,7 +29,8 @@
 #define TYP_SNAPSHOT  "jd-snapshot+jwt"
 
 typedef struct {
-    char           answer[NAME_MAX_LEN + 1];   /* file name of command and answer; "" = no import at work */
+    /* file name of command and answer; "" = no import at work */
+    char           answer[NAME_MAX_LEN + 1];
     int            fd;                    /* the file, nameless by now; -1 = none */
     int            copying;
     int            applying;
@@ -46,7 +48,7 @@ struct rcd_spool_s {
     import_t            import;
 };
 
-/* ---- answers ----------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 /* Takes `answer` over. */
 static void answer_write(rcd_spool_t *s, const char *name, cJSON *answer)
@@ -96,7 +98,7 @@ static void answer_done(rcd_spool_t *s, const char *name, const rcd_snapshot_cou
     answer_write(s, name, a);
 }
 
-/* ---- imports ----------------------------------------------------------------------------------- */
+/* ---- imports --------------------------------------------------------------------------------- */
 
 static void import_release(import_t *im)
 {
@@ -232,7 +234,7 @@ static void import_begin(rcd_spool_t *s, const char *name, const char *file, int
     im->copying = 1;
 }
 
-/* ---- commands ---------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 /* Names that cannot leave the directory. */
 static int name_ok(const char *name)
@@ -342,7 +344,7 @@ int rcd_spool_step(rcd_spool_t *s)
     return im->copying;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 /* What a killed daemon had under way. */
 static void outbox_settle(rcd_spool_t *s)

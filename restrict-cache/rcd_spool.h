@@ -12,8 +12,9 @@
 typedef struct rcd_spool_s rcd_spool_t;
 
 /*
- * Makes the two directories (0700) and answers commands that a former run of the daemon left unfinished. NULL with one line. What it is given
- * must outlive it, or be exchanged by rcd_spool_rebind.
+ * Makes the two directories (0700) and answers commands that a former run of the daemon left
+ * unfinished. NULL with one line. What it is given must outlive it, or be exchanged by
+ * rcd_spool_rebind.
  */
 rcd_spool_t *rcd_spool_create(const rcd_config_t *config, rcd_state_t *state,
                               rcd_applier_t *applier, rcd_feed_t *feed, char *err,
@@ -23,7 +24,8 @@ void rcd_spool_destroy(rcd_spool_t *s);
 /* After a reload. The applier was aborted before. */
 void rcd_spool_rebind(rcd_spool_t *s, const rcd_config_t *config, rcd_feed_t *feed);
 
-/* Looks for commands, moves the import at work. To be called about each 250 ms; returns 1 when it wants to be called again at once. */
+/* Looks for commands, moves the import at work. To be called about each 250 ms; returns 1 when it
+ * wants to be called again at once. */
 int rcd_spool_step(rcd_spool_t *s);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * rcd_status - {state dir}/status.json: what the daemon knows of itself, for rcctl and for monitoring.
+ * rcd_status - {state dir}/status.json: what the daemon knows of itself.
  */
 #include <errno.h>
 #include <limits.h>
