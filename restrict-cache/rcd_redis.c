@@ -464,13 +464,15 @@ void rcd_redis_relief_now(rcd_redis_t *r, const char *number, const jd_relief_t 
 
 /* ---- is it ours --------------------------------------------------------------------------------- */
 
-/* What Redis knows of relief is more than this journal does. */
+/* Redis has been told more than this journal knows: it is another's, or was restored from a backup. */
 static int redis_is_ahead(const rcd_redis_t *r)
 {
     const rcd_marks_t *m = &r->s->marks;
+    const jd_meta_t *seen = &r->seen.m;
 
-    return r->seen.rc == JD_META_OK && jd_relief_mark(r->seen.m.epoch, r->seen.m.relief_seq) >
-                                           jd_relief_mark(m->epoch, m->relief_seq);
+    return r->seen.rc == JD_META_OK &&
+           (jd_relief_mark(seen->epoch, seen->relief_seq) > jd_relief_mark(m->epoch, m->relief_seq) ||
+            (seen->epoch == m->epoch && seen->seq > m->seq));
 }
 
 /* Why the era in Redis must be filled anew; NULL when it is what this journal wrote. */
@@ -497,14 +499,32 @@ static const char *why_fill(const rcd_redis_t *r)
     return NULL;
 }
 
+/* Remembers on disk that the era must be filled anew. 0 or -1. */
+static int want_refill(rcd_redis_t *r)
+{
+    if (rcd_store_begin(r->s, 1) < 0) {
+        return -1;
+    }
+    r->s->written.refill = 1;
+    if (rcd_store_save_written(r->s) < 0 || rcd_store_commit(r->s) < 0) {
+        rcd_store_rollback(r->s);
+        return -1;
+    }
+    return 0;
+}
+
 static void judge(rcd_redis_t *r)
 {
     const char *why = why_fill(r);
 
     if (redis_is_ahead(r)) {
-        say(r, "Redis knows more relief than this journal (restored from a backup?): waiting for the "
-            "office; if that counts anew, it must begin a new epoch");
+        say(r, "Redis knows more than this journal (restored from a backup?): waiting for the office; "
+            "if that counts anew, it must begin a new epoch");
         go(r, BEHIND);
+        if (want_refill(r) < 0) {
+            journal_failed(r);
+            go(r, CHECK);
+        }
         return;
     }
     if (why != NULL) {

@@ -335,13 +335,13 @@ static int move_marks(rcd_snapshot_t *sn)
     return rcd_apply_advance(s);
 }
 
-/* One step of a phase that writes to the journal: `work` inside one transaction. Lost by a power cut it is done again; the last one is not lost. */
+/* One step of a phase that writes to the journal: `work` inside one transaction, fsynced, because Redis may hear of it before the next. */
 static int in_transaction(rcd_snapshot_t *sn, int (*work)(rcd_snapshot_t *, int64_t), int64_t end)
 {
     rcd_state_t *s = sn->s;
     int rc;
 
-    if (rcd_store_begin(s, work == NULL) < 0) {
+    if (rcd_store_begin(s, 1) < 0) {
         return -1;
     }
     rc = work != NULL ? work(sn, end) : move_marks(sn);

@@ -460,7 +460,7 @@ def test_restored_journal_waits_for_the_office(filled):
     shutil.rmtree(d.folder)
     shutil.copytree(backup, d.folder)
     d.start()
-    wait_for(lambda: "more relief than this journal" in d.status()["fault"])
+    wait_for(lambda: "more than this journal" in d.status()["fault"])
     assert r.client().hget(RELIEF, "CS-8") == b"lffff o0"
     now = int(time.time())
     assert d.head(iat=now + 1, relief_seq=1)["contact"] == 0

@@ -1,0 +1,51 @@
+"""A snapshot of a million orders: time, and memory that does not grow with the list. JD_MILLION=0 leaves it at 100,000."""
+import json
+import os
+import time
+
+from stateworld import BASE, Driver, record
+
+LINES = 1_000_000 if os.environ.get("JD_MILLION", "1") != "0" else 200_000
+
+
+def write(path, n):
+    line = json.dumps(record("@", card="@"), separators=(",", ":"))
+    with open(path, "w") as f:
+        for i in range(n):
+            f.write(line.replace("@", f"CS-2026-{i:07}") + "\n")
+    return path
+
+
+def load(world, n):
+    """Peak memory in KB, seconds to the journal, seconds to Redis."""
+    r = world.redis(conf={"appendonly": "no"})
+    d = Driver(world, world.dir("state"), r, expected=n)
+    try:
+        path = write(d.folder.parent / f"{n}.ndjson", n)
+        t = time.monotonic()
+        got = d.snapshot([], seq=n, relief_seq=0, iat=BASE, path=path)
+        journal = time.monotonic() - t
+        assert got["applied"] == n, got
+        s = d.wait(240, state="ready", dirty=0, count=n)
+        whole = time.monotonic() - t
+        size = sum(p.stat().st_size for p in d.folder.iterdir())
+        c = r.client()
+        assert int(c.hget("jd:{credit}:meta", "count")) == n
+        per = c.info("memory")["used_memory"] / n
+        t = time.monotonic()
+        again = d.snapshot([], seq=n + 1, relief_seq=0, iat=BASE + 1, path=path)
+        same = time.monotonic() - t
+        assert again == {"applied": 0, "unchanged": n, "quarantined": 0, "dropped": 0}
+        assert int(c.hget("jd:{credit}:meta", "last_id")) == 0
+        print(f"\n{n} orders: journal {journal:.1f} s, in Redis {whole:.1f} s, the same snapshot again "
+              f"{same:.1f} s; peak memory {s['peak_kb']} KB; journal {size / n:.0f}, Redis {per:.0f} bytes per order")
+        return s["peak_kb"]
+    finally:
+        d.quit()
+        r.stop()
+
+
+def test_memory_does_not_grow_with_the_list(world):
+    small = load(world, 100_000)
+    large = load(world, LINES)
+    assert large < small * 1.25 + 8192, (small, large)
