@@ -138,6 +138,11 @@ int main(int argc, char **argv)
     for (due = now_us(); n < limit && !over; n++) {
         due = pace ? due + pace : now_us();
         sleep_until(due);
+
+        if (over) {                     /* woken before it was due */
+            break;
+        }
+
         ask(fd, argv[2], n);
         wait_us[n] = (unsigned) (now_us() - due);
     }
