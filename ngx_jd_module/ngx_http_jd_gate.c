@@ -450,7 +450,7 @@ ngx_http_jd_look_up(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
         d->answer = NULL;
     }
 
-    while (d->scheme < JD_SCHEME_N && d->reason != JD_REASON_LISTED) {
+    while ((d->front.schemes >> d->scheme) && d->reason != JD_REASON_LISTED) {
 
         if (!(d->front.schemes & (1 << d->scheme))) {
             d->scheme++;

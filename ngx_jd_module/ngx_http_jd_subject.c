@@ -83,9 +83,7 @@ ngx_http_jd_find(ngx_http_request_t *r, ngx_http_jd_subject_t *subject,
     case NGX_HTTP_JD_HEADER:
         rc = ngx_http_jd_find_header(r, &subject->name, raw);
 
-        if (rc == NGX_OK
-            && ngx_strlchr(raw->data, raw->data + raw->len, ','))
-        {
+        if (rc == NGX_OK && memchr(raw->data, ',', raw->len) != NULL) {
             /* a list, or two lines that were joined on the way */
             return NGX_ERROR;
         }
@@ -176,22 +174,20 @@ ngx_http_jd_same_name(ngx_table_elt_t *h, ngx_str_t *name, ngx_uint_t *exact)
     u_char      a, b;
     ngx_uint_t  i;
 
-    *exact = 1;
+    *exact = (ngx_memcmp(h->lowcase_key, name->data, name->len) == 0);
+
+    if (*exact) {
+        return NGX_OK;
+    }
 
     for (i = 0; i < name->len; i++) {
 
         a = h->lowcase_key[i];
         b = name->data[i];
 
-        if (a == b) {
-            continue;
-        }
-
-        if ((a != '-' && a != '_') || (b != '-' && b != '_')) {
+        if (a != b && ((a != '-' && a != '_') || (b != '-' && b != '_'))) {
             return NGX_DECLINED;
         }
-
-        *exact = 0;
     }
 
     return NGX_OK;
