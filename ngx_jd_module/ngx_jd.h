@@ -2,7 +2,7 @@
 /*
  * ngx_jd.h - what the parts of the module share: lists, the zone, the confirm.
  *
- * ngx_jd_module.c owns lists and processes; ngx_jd_zone.c the shared memory; ngx_jd_redis.c, ngx_jd_link.c,
+ * ngx_jd_module.c owns lists and processes; ngx_jd_zone.c, ngx_jd_lookup.c the shared memory; ngx_jd_redis.c, ngx_jd_link.c,
  * ngx_jd_follow.c, ngx_jd_confirm.c the way to Redis. The HTTP gate uses only the functions in the last part.
  */
 
@@ -55,6 +55,12 @@ typedef struct {
     uint64_t    confirm_errors;
     uint64_t    confirm_usec;                          /* sum over confirms answered */
 } ngx_jd_counters_t;
+
+#define NGX_JD_ZONE_ALIGN       64                     /* a cache line */
+
+/* from one slot's counters to the next */
+#define NGX_JD_COUNTERS_STRIDE                                                                                       \
+    ngx_align(sizeof(ngx_jd_counters_t), NGX_JD_ZONE_ALIGN)
 
 
 /* follower state, as status shows it */
