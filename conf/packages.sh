@@ -1,7 +1,7 @@
 # Debian packages that the product needs, sourced by conf/demo.sh and tests/run.sh.
 
 BUILD_PACKAGES="gcc make libc6-dev nginx-dev libhiredis-dev libssl-dev libcjson-dev libcurl4-openssl-dev
-    libinih-dev libsqlite3-dev libmicrohttpd-dev libpcre2-dev zlib1g-dev"
+    libinih-dev libsqlite3-dev libmicrohttpd-dev libgnutls28-dev libpcre2-dev zlib1g-dev"
 RUN_PACKAGES="nginx-core redis-server curl jq openssl procps iproute2 ca-certificates"
 TEST_PACKAGES="libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-redis python3-cryptography
     python3-hypothesis python3-h2 python3-requests gcovr clang libclang-rt-dev dpkg-dev iproute2 libfaketime

@@ -134,7 +134,7 @@ for src in tests/fuzz/fuzz_*.c; do
     name=$(basename "$src" .c)
     mkdir -p "$BUILD/corpus/$name"
     seeds=
-    [ ! -d "tests/fuzz/corpus/${name#fuzz_}" ] || seeds=tests/fuzz/corpus/${name#fuzz_}
+    [ ! -d "tests/fuzz/corpus/$name" ] || seeds=tests/fuzz/corpus/$name
     # shellcheck disable=SC2086
     if out=$("$BUILD/fuzz/$name" -max_total_time=4 -timeout=5 -verbosity=0 -print_final_stats=1 \
             -artifact_prefix="$BUILD/corpus/$name-" "$BUILD/corpus/$name" $seeds 2>&1); then
