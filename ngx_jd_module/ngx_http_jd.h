@@ -4,8 +4,10 @@
  * record of a request's decisions, and the functions between the files.
  *
  *   ngx_http_jd_module.c     directives and their merging
+ *   ngx_http_jd_place.c      the directive jd_subject
  *   ngx_http_jd_check.c      what nginx -t refuses, warns of and lists
- *   ngx_http_jd_gate.c       preaccess and log-phase handlers: the decisions
+ *   ngx_http_jd_gate.c       preaccess and log-phase handlers
+ *   ngx_http_jd_decision.c   one decision, from the person to the counter
  *   ngx_http_jd_body.c       the request body, when a subject lies in it
  *   ngx_http_jd_subject.c    where the subject is in a request
  *   ngx_http_jd_variable.c   variables, and the header JD-Status
@@ -172,6 +174,18 @@ ngx_http_jd_ctx_t *ngx_http_jd_get_ctx(ngx_http_request_t *r);
 ngx_int_t ngx_http_jd_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_jd_log_handler(ngx_http_request_t *r);
 
+/* A decision of this gate about this request, its front filled; or NULL. */
+ngx_http_jd_decision_t *ngx_http_jd_new_decision(ngx_http_request_t *r,
+    ngx_http_jd_ctx_t *ctx, ngx_http_jd_gate_t *gate);
+
+/* A finished decision about the same list, measure and person, or NULL. */
+ngx_http_jd_decision_t *ngx_http_jd_find_decision(ngx_http_jd_ctx_t *ctx,
+    ngx_http_jd_decision_t *d);
+
+/* From the reason to the outcome: counted, recorded, logged. */
+void ngx_http_jd_finish(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
+    ngx_http_jd_decision_t *d);
+
 /*
  * Makes the body available in ctx->body. NGX_OK: it is there, perhaps empty;
  * NGX_DECLINED: it cannot be read one way, the subject is malformed;
@@ -226,6 +240,8 @@ ngx_int_t ngx_http_jd_answer(ngx_http_request_t *r,
     ngx_http_jd_loc_conf_t *jlcf, ngx_http_jd_decision_t *d);
 
 ngx_int_t ngx_http_jd_status_handler(ngx_http_request_t *r);
+
+char *ngx_http_jd_subject(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 ngx_int_t ngx_http_jd_check(ngx_conf_t *cf, ngx_http_jd_main_conf_t *jmcf);
 
