@@ -117,7 +117,9 @@ class Bench:
         p.port, p.folder = port, folder
         p.start()
         if wait:
-            harness.wait_for(lambda: harness.port_open(port), 60, why="nginx: " + p.log())
+            harness.wait_for(lambda: harness.port_open(port) or not p.alive(), 60, why="nginx")
+            if not p.alive():
+                raise SystemExit("bench: nginx did not start: " + p.log())
         if wait and redis:
             harness.wait_for(lambda: self.reason(port, "9000000000000000") == "clear", 60, 0.05,
                              why="list not ready: " + (folder / "error.log").read_text()[-1000:])
