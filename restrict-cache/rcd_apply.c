@@ -1,5 +1,6 @@
 /*
- * rcd_apply - verified tokens into the journal: the event table of design section 7, with the storage around it.
+ * rcd_apply - verified tokens into the journal: the event table of design section 7, with the
+ * storage around it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,8 @@
 #include "rcd_apply.h"
 #include "rcd_decide.h"
 
-/* ---- one version of an order -------------------------------------------------------------------- */
+/* ---- one version of an order
+ * -------------------------------------------------------------------- */
 
 static const char *const decided_why[RCD_Q_N] = {
     [RCD_Q_TERM_TOO_LONG] = "until: the term, counted from the first `from` of this number, is "
@@ -128,9 +130,11 @@ rcd_order_rc_t rcd_apply_refused(rcd_state_t *s, const rcd_source_t *from, rcd_r
     return quarantine(s, from, old, res);
 }
 
-/* ---- relief lane -------------------------------------------------------------------------------- */
+/* ---- relief lane
+ * -------------------------------------------------------------------------------- */
 
-/* The consequences of relief for the stored order: fully lifted ends it; an objection withdrawn by the office clears the record's own flag. */
+/* The consequences of relief for the stored order: fully lifted ends it; an objection withdrawn
+ * by the office clears the record's own flag. */
 static int relieve_order(rcd_state_t *s, const rcd_event_t *ev, const rcd_relief_row_t *r)
 {
     rcd_row_t row;
@@ -218,7 +222,8 @@ static int apply_relief_one(rcd_state_t *s, const rcd_event_t *ev, rcd_result_t 
     return rcd_store_token_put(s, RCD_LANE_RELIEF, ev) < 0 ? -1 : rcd_apply_advance(s);
 }
 
-/* ---- changes lane ------------------------------------------------------------------------------- */
+/* ---- changes lane
+ * ------------------------------------------------------------------------------- */
 
 static int apply_record(rcd_state_t *s, const rcd_rules_t *rules, const rcd_event_t *ev,
                         rcd_result_t *res)
@@ -294,7 +299,8 @@ static int apply_change_one(rcd_state_t *s, const rcd_rules_t *rules, const rcd_
     return 0;
 }
 
-/* ---- a batch of one lane ------------------------------------------------------------------------ */
+/* ---- a batch of one lane
+ * ------------------------------------------------------------------------ */
 
 static int by_seq(const void *a, const void *b)
 {

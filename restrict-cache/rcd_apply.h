@@ -1,5 +1,6 @@
 /*
- * rcd_apply - one version of an order into the journal, for the changes lane and for snapshots alike.
+ * rcd_apply - one version of an order into the journal, for the changes lane and for snapshots
+ * alike.
  */
 #ifndef RCD_APPLY_H
 #define RCD_APPLY_H
@@ -9,23 +10,32 @@
 
 typedef struct {
     const rcd_rules_t *rules;
-    int                imported;       /* from an unsigned file: observe only, and touches no order of the office */
-    int                rekey;          /* stored digests were made under another key: a new digest is no other subject */
-    int64_t            iat;            /* of what brought it: the time of ends and quarantine entries */
+    /* from an unsigned file: observe only, and touches no order of the office */
+    int                imported;
+    /* stored digests were made under another key: a new digest is no other subject */
+    int                rekey;
+    /* of what brought it: the time of ends and quarantine entries */
+    int64_t            iat;
 } rcd_source_t;
 
-typedef enum { RCD_ORDER_FAILED = -1, RCD_ORDER_SAME, RCD_ORDER_WRITTEN, RCD_ORDER_QUARANTINED } rcd_order_rc_t;
+typedef enum { RCD_ORDER_FAILED = -1, RCD_ORDER_SAME, RCD_ORDER_WRITTEN,
+RCD_ORDER_QUARANTINED } rcd_order_rc_t;
 
-/* A good record. Applied inside the caller's transaction; when quarantined, `res` holds code and why. */
-rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const rcd_order_t *o, rcd_result_t *res);
+/* A good record. Applied inside the caller's transaction; when quarantined, `res` holds code and
+ * why. */
+rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const rcd_order_t *o,
+                               rcd_result_t *res);
 
-/* A record that did not parse (res->code, why, number as far as it could be read): quarantined, and its stored version ended where that must be. */
+/* A record that did not parse (res->code, why, number as far as it could be read): quarantined,
+ * and its stored version ended where that must be. */
 rcd_order_rc_t rcd_apply_refused(rcd_state_t *s, const rcd_source_t *from, rcd_result_t *res);
 
-/* Begins an epoch: both positions at 0, then over the relief of that epoch that came before it began. 0 or -1. */
+/* Begins an epoch: both positions at 0, then over the relief of that epoch that came before it
+ * began. 0 or -1. */
 int rcd_apply_epoch(rcd_state_t *s, uint32_t epoch);
 
-/* Moves the relief position over every token that is here already, and tells again whether the lane is behind. 0 or -1. */
+/* Moves the relief position over every token that is here already, and tells again whether the
+ * lane is behind. 0 or -1. */
 int rcd_apply_advance(rcd_state_t *s);
 
 #endif

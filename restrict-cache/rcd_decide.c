@@ -10,10 +10,11 @@ const char *const rcd_head_reasons[RCD_HEAD_N] = {
     [RCD_HEAD_OLD] = "head is older than one seen before",
     [RCD_HEAD_FUTURE] = "head is from the future; compare the clocks of office and daemon",
     [RCD_HEAD_EPOCH_OLD] = "head is of an epoch that is over",
-    [RCD_HEAD_EPOCH_NEW] = "head is of a new epoch; it waits for rcctl approve --epoch and a snapshot",
+    [RCD_HEAD_EPOCH_NEW] = "head is of a new epoch; it waits for rcctl approve --epoch, then for a "
+                           "snapshot",
     [RCD_HEAD_FORKED] = "the office has sent two contents under one seq; it must begin a new epoch",
-    [RCD_HEAD_WENT_BACK] = "the office counts less relief than before (a restored backup?); it must "
-                           "begin a new epoch",
+    [RCD_HEAD_WENT_BACK] = "the office counts less relief than before (a restored backup?); it "
+                           "must begin a new epoch",
     [RCD_HEAD_AHEAD] = "relief is missing",
     [RCD_HEAD_PASSED] = "head was made before relief that is here already",
 };
@@ -51,7 +52,8 @@ int rcd_decide_relief(rcd_relief_row_t *r, const rcd_event_t *ev)
            r->mark_epoch != old.mark_epoch || r->mark_seq != old.mark_seq;
 }
 
-/* An ended order has nothing in force: whatever brings it back needs a later notice. A refused one may be put right by the office. */
+/* An ended order has nothing in force: whatever brings it back needs a later notice. A refused
+ * one may be put right by the office. */
 static int over(const rcd_row_t *old)
 {
     return old->ended == RCD_END_EXPIRED || old->ended == RCD_END_DROPPED;

@@ -81,7 +81,8 @@ int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era,
     return 0;
 }
 
-/* ---- pipeline ----------------------------------------------------------------------------------- */
+/* ---- pipeline
+ * ----------------------------------------------------------------------------------- */
 
 static int expect(expected_t *x, int batch)
 {
@@ -99,7 +100,8 @@ static int expect(expected_t *x, int batch)
     return 0;
 }
 
-/* Puts grounds that Redis does not have yet before the record that refers to them. 0, -1 link, -2 journal. */
+/* Puts grounds that Redis does not have yet before the record that refers to them. 0, -1 link,
+ * -2 journal. */
 static int put_grounds(rcd_fill_t *f, const rcd_row_t *rows, int n, expected_t *x)
 {
     uint64_t fill = f->s->written.fills;
@@ -194,7 +196,8 @@ static int batch_send(rcd_fill_t *f, batch_t *b, int change, const rcd_era_t *e,
     return expect(x, 1) < 0 ? -2 : 0;
 }
 
-/* Reads every answer; the era as the last one tells. After an error reply the others are read too, and the link says the first error. */
+/* Reads every answer; the era as the last one tells. After an error reply the others are read
+ * too, and the link says the first error. */
 static int read_answers(rcd_fill_t *f, int change, rcd_era_t *e, const expected_t *x)
 {
     rcd_link_t first;

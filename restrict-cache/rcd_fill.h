@@ -1,5 +1,6 @@
 /*
- * rcd_fill - records of digests from the journal into batches of scripts, pipelined: the changes of an era, or the filling of one to come.
+ * rcd_fill - records of digests from the journal into batches of scripts, pipelined: the changes of
+ * an era, or the filling of one to come.
  */
 #ifndef RCD_FILL_H
 #define RCD_FILL_H
@@ -17,7 +18,8 @@ typedef struct {
     rcd_link_t        *link;
     const rcd_rules_t *rules;
     const char        *list;
-    char               meta[JD_REDIS_NAME_MAX], changes[JD_REDIS_NAME_MAX], grounds[JD_REDIS_NAME_MAX];
+    char               meta[JD_REDIS_NAME_MAX], changes[JD_REDIS_NAME_MAX],
+    grounds[JD_REDIS_NAME_MAX];
     char               writer[33];
 } rcd_fill_t;
 
@@ -25,10 +27,12 @@ typedef struct {
 uint16_t rcd_enabled(const rcd_rules_t *rules);
 
 /*
- * The record of `digest` in `era` as the journal has it now: what is enabled, live and not wholly lifted. *len 0 = none. 0, or -1 when the journal failed or
- * a row cannot be encoded (s->fault). `rows`, `n` give what went in, for its grounds.
+ * The record of `digest` in `era` as the journal has it now: what is enabled, live and not wholly
+ * lifted. *len 0 = none. 0, or -1 when the journal failed or a row cannot be encoded (s->fault).
+ * `rows`, `n` give what went in, for its grounds.
  */
-int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era, const uint8_t digest[JD_DIGEST_LEN],
+int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era,
+               const uint8_t digest[JD_DIGEST_LEN],
                uint8_t out[JD_RECORD_MAX], size_t *len, rcd_row_t rows[JD_ORDERS_MAX], int *n);
 
 typedef enum { RCD_FILL_DIRTY, RCD_FILL_DIRTY_TO_COME, RCD_FILL_LIVE } rcd_fill_source_t;
@@ -42,9 +46,11 @@ typedef struct {
 } rcd_era_t;
 
 /*
- * One pipeline: takes digests from the outbox (DIRTY: into the current era with stream and meta; DIRTY_TO_COME: into the era to come) or live ones
- * after e->after (LIVE), writes their grounds and records, and when Redis has confirmed all of it clears the outbox and moves `e`, in one transaction; else nothing has moved.
- * Returns the number of digests written (0: none left), or -1: s->fault when `*journal`, else link->rc and fault.
+ * One pipeline: takes digests from the outbox (DIRTY: into the current era with stream and meta;
+ * DIRTY_TO_COME: into the era to come) or live ones after e->after (LIVE), writes their grounds and
+ * records, and when Redis has confirmed all of it clears the outbox and moves `e`, in one
+ * transaction; else nothing has moved. Returns the number of digests written (0: none left), or -1:
+ * s->fault when `*journal`, else link->rc and fault.
  */
 int rcd_fill_some(rcd_fill_t *f, rcd_fill_source_t source, rcd_era_t *e, int *journal);
 

@@ -1,7 +1,9 @@
 /*
- * rcd_link - one blocking connection to Redis: connect, authenticate, load scripts, pipeline, and say in words what is wrong.
+ * rcd_link - one blocking connection to Redis: connect, authenticate, load scripts, pipeline, and
+ * say in words what is wrong.
  *
- * No call waits longer than RCD_LINK_TIMEOUT_MS for one answer. SIGPIPE must be ignored by the process.
+ * No call waits longer than RCD_LINK_TIMEOUT_MS for one answer. SIGPIPE must be ignored by the
+ * process.
  */
 #ifndef RCD_LINK_H
 #define RCD_LINK_H
@@ -39,13 +41,15 @@ typedef struct {
 rcd_link_rc_t rcd_link_open(rcd_link_t *l);
 void rcd_link_close(rcd_link_t *l);
 
-/* One command and its reply (freeReplyObject), or NULL with rc and fault. An error reply is NULL. */
+/* One command and its reply (freeReplyObject), or NULL with rc and fault. An error reply is
+ * NULL. */
 redisReply *rcd_link_call(rcd_link_t *l, int argc, const char **argv, const size_t *len);
 redisReply *rcd_link_command(rcd_link_t *l, const char *format, ...);
 
 /*
- * A script's arguments, gathered: begin, keys, then arguments. Bytes are borrowed until call or append. Returns nothing; a call with too
- * many arguments fails an assertion of the caller: RCD_LINK_ARGS_MAX bounds what callers put.
+ * A script's arguments, gathered: begin, keys, then arguments. Bytes are borrowed until call or
+ * append. Returns nothing; a call with too many arguments fails an assertion of the caller:
+ * RCD_LINK_ARGS_MAX bounds what callers put.
  */
 typedef struct {
     int         argc, keys;
@@ -55,11 +59,13 @@ typedef struct {
 } rcd_args_t;
 
 void rcd_args_begin(rcd_args_t *a);
-void rcd_args_key(rcd_args_t *a, const char *key);                       /* all keys before the first argument */
+/* all keys before the first argument */
+void rcd_args_key(rcd_args_t *a, const char *key);
 void rcd_args_add(rcd_args_t *a, const void *bytes, size_t len);
 void rcd_args_text(rcd_args_t *a, const char *text);
 
-/* Runs the script and waits; or puts it into the pipeline, whose answers rcd_link_next gives in order. */
+/* Runs the script and waits; or puts it into the pipeline, whose answers rcd_link_next gives in
+ * order. */
 redisReply *rcd_link_script(rcd_link_t *l, rcd_script_t script, rcd_args_t *a);
 rcd_link_rc_t rcd_link_append(rcd_link_t *l, rcd_script_t script, rcd_args_t *a);
 redisReply *rcd_link_next(rcd_link_t *l);

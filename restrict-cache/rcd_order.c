@@ -54,7 +54,8 @@ static rcd_quarantine_t refuse(parse_t *p, rcd_quarantine_t code, const char *fo
     return code;
 }
 
-/* ---- texts -------------------------------------------------------------------------------------- */
+/* ---- texts
+ * -------------------------------------------------------------------------------------- */
 
 /* 1 when `text` has no control character and fits; the JSON guard has seen to UTF-8 and NUL. */
 static int text_ok(const char *text)
@@ -92,8 +93,8 @@ static int url_ok(const char *url)
 }
 
 /*
- * Reads member `name` of `object` as a text of the grounds; absent is an empty text. `label` names it in `why`. RCD_Q_SCHEMA when it is
- * no text that may be shown.
+ * Reads member `name` of `object` as a text of the grounds; absent is an empty text. `label` names
+ * it in `why`. RCD_Q_SCHEMA when it is no text that may be shown.
  */
 static rcd_quarantine_t read_text(parse_t *p, const cJSON *object, const char *name,
                                   const char *label, int url, const char **text, uint16_t *len)
@@ -135,7 +136,8 @@ static rcd_quarantine_t only_members(parse_t *p, const cJSON *object, const char
     return RCD_Q_NONE;
 }
 
-/* ---- members ------------------------------------------------------------------------------------ */
+/* ---- members
+ * ------------------------------------------------------------------------------------ */
 
 static rcd_quarantine_t parse_number(parse_t *p)
 {
@@ -234,7 +236,8 @@ static rcd_quarantine_t parse_term(parse_t *p)
                       : "until: must be after from");
     }
     if (!served || o->served >= o->until) {
-        return refuse(p, RCD_Q_NOT_SERVED, "%s", !served ? "served: missing; give the date on which "
+        return refuse(p, RCD_Q_NOT_SERVED, "%s",
+                      !served ? "served: missing; give the date on which "
                       "the notice was served" : "served: must be before until");
     }
     if (o->from < 0 || o->until >= INT64_C(1) << 40) {
@@ -374,7 +377,8 @@ static rcd_quarantine_t parse_subject(parse_t *p)
     return RCD_Q_NONE;
 }
 
-/* ---- the whole record --------------------------------------------------------------------------- */
+/* ---- the whole record
+ * --------------------------------------------------------------------------- */
 
 static rcd_quarantine_t parse_record(parse_t *p)
 {

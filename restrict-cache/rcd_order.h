@@ -1,5 +1,6 @@
 /*
- * rcd_order - one order of the feed, an unsigned file or a snapshot line: parsed, validated, or quarantined with a code.
+ * rcd_order - one order of the feed, an unsigned file or a snapshot line: parsed, validated, or
+ * quarantined with a code.
  */
 #ifndef RCD_ORDER_H
 #define RCD_ORDER_H
@@ -12,21 +13,30 @@
 
 #define RCD_ORDER_JSON_MAX   (64 * 1024)    /* bytes of one record as JSON */
 
-typedef enum {                     /* names: rcd_quarantine_names; the office's codes, design section 7 */
+/* names: rcd_quarantine_names; the office's codes, design section 7 */
+typedef enum {
     RCD_Q_NONE = 0,
-    RCD_Q_SCHEMA,                  /* jd_schema: not JSON, unknown or repeated member, wrong type, bad number or text */
+    /* jd_schema: not JSON, unknown or repeated member, wrong type, bad number or text */
+    RCD_Q_SCHEMA,
     RCD_Q_NO_BASIS,                /* jd_no_basis: authority or basis missing or empty */
     RCD_Q_NOT_SERVED,              /* jd_not_served: served missing, or after `until` */
     RCD_Q_NO_TERM,                 /* jd_no_term: from or until missing, or until not after from */
-    RCD_Q_TERM_TOO_LONG,           /* jd_term_too_long: beyond the measure's longest term or JD_TERM_MAX_SEC from the number's first `from` */
+    /* jd_term_too_long: beyond the measure's longest term or JD_TERM_MAX_SEC from the number's
+     * first `from` */
+    RCD_Q_TERM_TOO_LONG,
     RCD_Q_NO_CONTEST,              /* jd_no_contest: neither url nor phone */
-    RCD_Q_MEASURE_NOT_ENABLED,     /* jd_measure_not_enabled: not in the closed list, or not enabled by the operator */
-    RCD_Q_AUTHORITY,               /* jd_authority: not one of the authorities enabled for the measure */
+    /* jd_measure_not_enabled: not in the closed list, or not enabled by the operator */
+    RCD_Q_MEASURE_NOT_ENABLED,
+    /* jd_authority: not one of the authorities enabled for the measure */
+    RCD_Q_AUTHORITY,
     RCD_Q_SUBJECT,                 /* jd_subject: scheme unknown, identifier not of its scheme */
-    RCD_Q_SUBJECT_CHANGED,         /* jd_subject_changed: amendment names another subject; the old version ends */
-    RCD_Q_AGGRAVATED,              /* jd_aggravated: amendment adds a measure or a later end without a later `served` */
+    /* jd_subject_changed: amendment names another subject; the old version ends */
+    RCD_Q_SUBJECT_CHANGED,
+    /* jd_aggravated: amendment adds a measure or a later end without a later `served` */
+    RCD_Q_AGGRAVATED,
     RCD_Q_LIFTED,                  /* jd_lifted: amendment of a lifted order */
-    RCD_Q_DUPLICATE,               /* jd_duplicate: number twice in one snapshot; subject holds JD_ORDERS_MAX orders already */
+    /* jd_duplicate: number twice in one snapshot; subject holds JD_ORDERS_MAX orders already */
+    RCD_Q_DUPLICATE,
     RCD_Q_N
 } rcd_quarantine_t;
 
@@ -64,12 +74,14 @@ typedef struct {
 } rcd_order_t;
 
 /*
- * Parses one JSON object (the feed's record) and checks it against the rules. Returns RCD_Q_NONE and a whole order, or the code; then `why` says
- * the field and the mend in one line, never the identifier. `number` is filled whenever it could be read ("" otherwise).
- * A record that names several measures of which one is not enabled is quarantined whole. Members are matched exactly; cJSON parses,
- * but lengths, duplicates, NUL and integers are checked here.
+ * Parses one JSON object (the feed's record) and checks it against the rules. Returns RCD_Q_NONE
+ * and a whole order, or the code; then `why` says the field and the mend in one line, never the
+ * identifier. `number` is filled whenever it could be read ("" otherwise). A record that names
+ * several measures of which one is not enabled is quarantined whole. Members are matched exactly;
+ * cJSON parses, but lengths, duplicates, NUL and integers are checked here.
  */
-rcd_quarantine_t rcd_order_parse(const rcd_rules_t *rules, const char *json, size_t len, rcd_order_t *out, char *why, size_t why_size);
+rcd_quarantine_t rcd_order_parse(const rcd_rules_t *rules, const char *json, size_t len,
+                                 rcd_order_t *out, char *why, size_t why_size);
 
 /* The effective start: not before served. */
 int64_t rcd_order_start(const rcd_order_t *o);

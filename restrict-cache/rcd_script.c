@@ -1,5 +1,6 @@
 /*
- * rcd_script - the daemon's write scripts. -FENCED: another instance is the writer. -CHANGED: meta is not what we wrote.
+ * rcd_script - the daemon's write scripts. -FENCED: another instance is the writer. -CHANGED: meta
+ * is not what we wrote.
  */
 #include "rcd_script.h"
 

@@ -1,23 +1,29 @@
 /*
- * rcd_script - the daemon's write scripts. Each runs only for the instance named in meta field `writer`; each may run again unharmed.
+ * rcd_script - the daemon's write scripts. Each runs only for the instance named in meta field
+ * `writer`; each may run again unharmed.
  */
 #ifndef RCD_SCRIPT_H
 #define RCD_SCRIPT_H
 
 typedef enum {
-    /* KEYS meta; ARGV writer, observed ("" = none): makes `writer` the writer if nobody else became it since it was observed. 1 or 0. */
+    /* KEYS meta; ARGV writer, observed ("" = none): makes `writer` the writer if nobody else
+     * became it since it was observed. 1 or 0. */
     RCD_SCRIPT_CLAIM,
-    /* KEYS meta relief; ARGV writer, then number and relief (jd_order.h) in turn. Lifted masks are OR-ed, the objection replaced; what a later
-     * schema appended stays. Runs out of memory too. */
+    /* KEYS meta relief; ARGV writer, then number and relief (jd_order.h) in turn. Lifted masks are
+     * OR-ed, the objection replaced; what a later schema appended stays. Runs out of memory too. */
     RCD_SCRIPT_RELIEF,
     /* KEYS meta grounds; ARGV writer, then id and value in turn. */
     RCD_SCRIPT_GROUNDS,
-    /* KEYS meta changes bucket...; ARGV writer era cap least, then index of KEYS, digest, record ("" = none left) in turn. For each record that differs: XADD,
-     * HSET or HDEL, then last_id and count of meta. -CHANGED when era is another or last_id below `least`. Returns {last_id, count}. */
+    /* KEYS meta changes bucket...; ARGV writer era cap least, then index of KEYS, digest, record
+     * ("" = none left) in turn. For each record that differs: XADD, HSET or HDEL, then last_id
+     * and count of meta. -CHANGED when era is another or last_id below `least`. Returns
+     * {last_id, count}. */
     RCD_SCRIPT_CHANGE,
-    /* KEYS meta bucket...; ARGV writer, then index of KEYS, digest, record in turn: the same without stream and meta, for an era to come. Returns fields added less removed. */
+    /* KEYS meta bucket...; ARGV writer, then index of KEYS, digest, record in turn: the same
+     * without stream and meta, for an era to come. Returns fields added less removed. */
     RCD_SCRIPT_FILL,
-    /* KEYS meta changes; ARGV writer era, then meta fields and values in turn: announces the era as <era>-0 and makes it current. */
+    /* KEYS meta changes; ARGV writer era, then meta fields and values in turn: announces the era
+     * as <era>-0 and makes it current. */
     RCD_SCRIPT_SWITCH,
     /* KEYS meta; ARGV writer, then meta fields and values in turn. Runs out of memory too. */
     RCD_SCRIPT_META,

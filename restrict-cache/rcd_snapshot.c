@@ -1,8 +1,10 @@
 /*
- * rcd_snapshot - a verified snapshot, or an unsigned import, applied to the journal as a difference in bounded steps.
+ * rcd_snapshot - a verified snapshot, or an unsigned import, applied to the journal as a difference
+ * in bounded steps.
  *
  *   STAGE    every line is parsed and staged, or refused
- *   MERGE    staged and live digests side by side, ascending: a digest's orders change in one transaction
+ *   MERGE    staged and live digests side by side, ascending: a digest's orders change in one
+ *   transaction
  *   REFUSE   refused records go to quarantine
  *   DONE     marks moved, gap and lag closed
  */
@@ -50,7 +52,8 @@ static int64_t now_ns(void)
     return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* ---- begin and end ------------------------------------------------------------------------------ */
+/* ---- begin and end
+ * ------------------------------------------------------------------------------ */
 
 /* NULL when a snapshot with these marks may be used now. */
 static const char *unfit(const rcd_state_t *s, uint32_t epoch, uint64_t seq, uint64_t relief_seq)
@@ -139,7 +142,8 @@ void rcd_snapshot_counts(const rcd_snapshot_t *sn, rcd_snapshot_counts_t *out)
     *out = sn->counts;
 }
 
-/* ---- staging ------------------------------------------------------------------------------------ */
+/* ---- staging
+ * ------------------------------------------------------------------------------------ */
 
 /* Stages one line. 0 or -1. */
 static int stage_line(rcd_snapshot_t *sn, const char *line, size_t len)
@@ -185,7 +189,8 @@ static int stage_some(rcd_snapshot_t *sn, int64_t end)
     }
 }
 
-/* ---- merging ------------------------------------------------------------------------------------ */
+/* ---- merging
+ * ------------------------------------------------------------------------------------ */
 
 static int count(rcd_snapshot_t *sn, rcd_order_rc_t rc)
 {
@@ -195,7 +200,8 @@ static int count(rcd_snapshot_t *sn, rcd_order_rc_t rc)
     return rc == RCD_ORDER_FAILED ? -1 : 0;
 }
 
-/* A snapshot of the epoch in which an objection was marked, and of a later moment, tells whether it still stands. */
+/* A snapshot of the epoch in which an objection was marked, and of a later moment, tells whether
+ * it still stands. */
 static int objection_over(rcd_snapshot_t *sn, const rcd_order_t *o)
 {
     rcd_relief_row_t r;
@@ -210,7 +216,8 @@ static int objection_over(rcd_snapshot_t *sn, const rcd_order_t *o)
     return rcd_store_relief_put(sn->s, o->number, &r, sn->from.iat);
 }
 
-/* Ends what is live of this digest and not in the snapshot. When numbers could not be read nobody knows what is absent: then such an end may be put right later. */
+/* Ends what is live of this digest and not in the snapshot. When numbers could not be read
+ * nobody knows what is absent: then such an end may be put right later. */
 static int merge_absent(rcd_snapshot_t *sn, const uint8_t *digest)
 {
     rcd_row_t rows[JD_ORDERS_MAX];
@@ -299,7 +306,8 @@ static int refuse_some(rcd_snapshot_t *sn, int64_t end)
     return rc;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------ */
+/* ---- the end
+ * ------------------------------------------------------------------------------------ */
 
 /* Marks of the snapshot become the journal's; relief that came meanwhile counts on top of them. */
 static int move_marks(rcd_snapshot_t *sn)
@@ -335,7 +343,8 @@ static int move_marks(rcd_snapshot_t *sn)
     return rcd_apply_advance(s);
 }
 
-/* One step of a phase that writes to the journal: `work` inside one transaction, fsynced, because Redis may hear of it before the next. */
+/* One step of a phase that writes to the journal: `work` inside one transaction, fsynced,
+ * because Redis may hear of it before the next. */
 static int in_transaction(rcd_snapshot_t *sn, int (*work)(rcd_snapshot_t *, int64_t), int64_t end)
 {
     rcd_state_t *s = sn->s;

@@ -116,7 +116,8 @@ void rcd_stage_destroy(rcd_stage_t *g)
     free(g);
 }
 
-/* ---- in ----------------------------------------------------------------------------------------- */
+/* ---- in
+ * ----------------------------------------------------------------------------------------- */
 
 int rcd_stage_refuse(rcd_stage_t *g, const rcd_result_t *res)
 {
@@ -149,7 +150,8 @@ static int64_t text_row(rcd_stage_t *g, const rcd_order_t *o)
     return row;
 }
 
-/* Takes the first of two records with one number out of the good ones; it stays among the numbers. */
+/* Takes the first of two records with one number out of the good ones; it stays among the
+ * numbers. */
 static int drop_first(rcd_stage_t *g, const char *number)
 {
     sqlite3_stmt *of = g->stmt[ST_NUMBER_OF], *drop = g->stmt[ST_DROP];
@@ -194,7 +196,8 @@ int rcd_stage_put(rcd_stage_t *g, const rcd_order_t *o)
     return step(q);
 }
 
-/* ---- out ---------------------------------------------------------------------------------------- */
+/* ---- out
+ * ---------------------------------------------------------------------------------------- */
 
 int rcd_stage_next(rcd_stage_t *g, const uint8_t *after, uint8_t digest[JD_DIGEST_LEN])
 {

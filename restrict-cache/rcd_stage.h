@@ -1,7 +1,9 @@
 /*
- * rcd_stage - a snapshot whole in a database of its own before anything of it is applied, in the order of digests.
+ * rcd_stage - a snapshot whole in a database of its own before anything of it is applied, in the
+ * order of digests.
  *
- * The file lies in the state directory, holds no identifier, is never fsynced and is removed when it is closed or found.
+ * The file lies in the state directory, holds no identifier, is never fsynced and is removed when
+ * it is closed or found.
  */
 #ifndef RCD_STAGE_H
 #define RCD_STAGE_H
@@ -16,7 +18,8 @@ typedef struct rcd_stage_s rcd_stage_t;
 rcd_stage_t *rcd_stage_create(const char *dir, char *err, size_t err_size);
 void rcd_stage_destroy(rcd_stage_t *g);
 
-/* A good record. Returns 0, 1 when its number is there already (then both are refused as jd_duplicate), -1 failed. */
+/* A good record. Returns 0, 1 when its number is there already (then both are refused as
+ * jd_duplicate), -1 failed. */
 int rcd_stage_put(rcd_stage_t *g, const rcd_order_t *o);
 /* A record that did not parse, with its number if that could be read. 0 or -1. */
 int rcd_stage_refuse(rcd_stage_t *g, const rcd_result_t *res);
@@ -24,7 +27,8 @@ int rcd_stage_refuse(rcd_stage_t *g, const rcd_result_t *res);
 /* The lowest digest above `after` (NULL: the lowest): 1 and the digest, 0, -1. */
 int rcd_stage_next(rcd_stage_t *g, const uint8_t *after, uint8_t digest[JD_DIGEST_LEN]);
 /* The order with the lowest number above `after` of one digest: 1, 0, -1. */
-int rcd_stage_order(rcd_stage_t *g, const uint8_t digest[JD_DIGEST_LEN], const char *after, rcd_order_t *o);
+int rcd_stage_order(rcd_stage_t *g, const uint8_t digest[JD_DIGEST_LEN], const char *after,
+                    rcd_order_t *o);
 /* The first refused record after position *pos, which is moved: 1, 0, -1. */
 int rcd_stage_refused(rcd_stage_t *g, int64_t *pos, rcd_result_t *res);
 /* 1 when the number is in the snapshot, good or refused; 0; -1. */

@@ -13,14 +13,17 @@
 #include "rcd_store.h"
 
 #define PATH_SIZE        (RCD_DIR_MAX + 32)
-#define LANE_WAIT_SEC    5         /* a head ahead of its lane for so long: what is missing will not come by itself */
+/* a head ahead of its lane for so long: what is missing will not come by itself */
+#define LANE_WAIT_SEC    5
 #define TICK_ROWS        256       /* orders ended in one tick */
 
 const char *const rcd_end_names[RCD_END_N] = {"none", "expired", "dropped", "refused", "lifted"};
 
-/* ---- open and close ----------------------------------------------------------------------------- */
+/* ---- open and close
+ * ----------------------------------------------------------------------------- */
 
-/* The lock is held as long as the handle lives: one daemon per journal. Returns its descriptor or -1. */
+/* The lock is held as long as the handle lives: one daemon per journal. Returns its descriptor
+ * or -1. */
 static int lock_dir(const char *dir, char *err, size_t err_size)
 {
     char path[PATH_SIZE];
@@ -99,7 +102,8 @@ void rcd_state_marks(rcd_state_t *s, rcd_marks_t *out)
     *out = s->marks;
 }
 
-/* Ends the transaction: 0, or -1 when `rc` or the commit failed; then everything is as before it. */
+/* Ends the transaction: 0, or -1 when `rc` or the commit failed; then everything is as before
+ * it. */
 static int finish(rcd_state_t *s, int rc)
 {
     if (rc < 0 || rcd_store_save_marks(s) < 0 || rcd_store_commit(s) < 0) {
@@ -121,11 +125,12 @@ int rcd_state_rules(rcd_state_t *s, const rcd_rules_t *rules)
     return finish(s, 0) < 0 ? -1 : !agrees;
 }
 
-/* ---- heads and epochs --------------------------------------------------------------------------- */
+/* ---- heads and epochs
+ * --------------------------------------------------------------------------- */
 
 /*
- * 1 when heads have been ahead of a lane for LANE_WAIT_SEC while the lane did not move: the office has been told to forget
- * what is missing (a restored journal) and only a snapshot brings it.
+ * 1 when heads have been ahead of a lane for LANE_WAIT_SEC while the lane did not move: the office
+ * has been told to forget what is missing (a restored journal) and only a snapshot brings it.
  */
 static int waited_long(rcd_state_t *s, int lane, uint64_t position, uint64_t head_seq, int64_t iat)
 {
@@ -195,7 +200,8 @@ int rcd_state_approve_epoch(rcd_state_t *s, uint32_t epoch, char *err, size_t er
     return 0;
 }
 
-/* ---- expiry ------------------------------------------------------------------------------------- */
+/* ---- expiry
+ * ------------------------------------------------------------------------------------- */
 
 int rcd_state_tick(rcd_state_t *s, int64_t now, int64_t office_now)
 {

@@ -1,13 +1,18 @@
 /*
- * state_driver - the daemon's state and writer behind a line of text: one command a line on stdin, one JSON object a line on stdout.
+ * state_driver - the daemon's state and writer behind a line of text: one command a line on stdin,
+ * one JSON object a line on stdout.
  *
  *   state_driver DIR LIST KEY ADDRESS|- EXPECTED [disable=MEASURE]
  *
- * Between commands it steps the writer to Redis as the daemon's loop does ("-": no writer). KEY is "<id>:<32 hex>".
+ * Between commands it steps the writer to Redis as the daemon's loop does ("-": no writer). KEY is
+ * "<id>:<32 hex>".
  *
- *   change EPOCH SEQ IAT JTI JSON          lift EPOCH SEQ IAT JTI NUMBER MASK        mark EPOCH SEQ IAT JTI NUMBER 0|1
- *   head NOW IAT EPOCH SEQ RELIEF_SEQ      approve EPOCH                             tick NOW OFFICE_NOW
- *   snapshot PATH EPOCH SEQ RELIEF_SEQ IAT 0|1      status      urgent NUMBER MASK   pause      go      quit
+ *   change EPOCH SEQ IAT JTI JSON          lift EPOCH SEQ IAT JTI NUMBER MASK        mark EPOCH SEQ
+ *   IAT JTI NUMBER 0|1
+ *   head NOW IAT EPOCH SEQ RELIEF_SEQ      approve EPOCH                             tick NOW
+ *   OFFICE_NOW
+ *   snapshot PATH EPOCH SEQ RELIEF_SEQ IAT 0|1      status      urgent NUMBER MASK   pause      go
+ *   quit
  */
 #include <poll.h>
 #include <signal.h>
