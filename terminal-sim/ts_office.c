@@ -8,7 +8,7 @@
 
 #include "ts_office.h"
 
-#define IDLE_MS       25000                     /* RFC 8936 leaves it to the office; the feed says: within 30 s */
+#define IDLE_MS       25000 /* RFC 8936 leaves it to the office; the feed says: within 30 s */
 #define LIST          "credit"
 #define ISS           "https://office.example"
 #define AUD           "jd:gateway:example-city"
@@ -62,29 +62,36 @@ typedef struct {
 
 static void help(void)
 {
-    printf("terminal-sim office - a simulated credit office that speaks feed version 1\n\n"
-           "  init DIR [--list L --iss ISS --aud AUD]   makes keys, certificates, token (" LIST ", " ISS ", " AUD ")\n"
-           "  serve DIR [--port N] [--port-file F] [--idle MS]\n"
-           "                                 serves https://127.0.0.1:N/v1 until SIGTERM; port 0 (default) = any, told in F;\n"
-           "                                 a poll without events is held for --idle (%d)\n"
-           "  publish DIR FILE [--baseline]  new orders, one JSON object a line (- = standard input); a line may also be\n"
-           "                                 {\"lift\":ORDER,\"measures\"?} or {\"mark\":ORDER,\"objection\":BOOL}\n"
-           "                                 --baseline: in snapshots only, no tokens (to begin with a large list)\n"
-           "  amend DIR FILE                 new versions of orders\n"
-           "  lift DIR ORDER [--measures A,B]\n"
-           "  mark DIR ORDER --objection true|false\n"
-           "  head DIR                       epoch, seqs, what waits\n"
-           "  snapshot DIR [--out FILE]      builds one; FILE takes its records\n"
-           "  sign DIR FILE                  signed import file on standard output, for rcctl import\n"
-           "  epoch DIR N                    a new epoch\n"
-           "  log DIR                        every event, acknowledgement, error and quarantine report\n"
-           "  backup DIR TO                  copies the office\n"
-           "  restore DIR FROM               takes the events of a backup: what came after is forgotten\n"
-           "  fault DIR [NAME[=ARG] [--endpoint E] [--times N] | --clear]   sets a fault, or lists them\n"
-           "  generate N                     test orders; see office generate --help\n\n"
-           "All commands work while DIR is served and while it is not. --json prints the answers as JSON, one a line.\n"
-           "Exit code: 0 done, 1 the office refused, 2 options, files or directory cannot be used.\n\n"
-           "Faults, until cleared or for N answers:\n", IDLE_MS);
+    printf(
+        "terminal-sim office - a simulated credit office that speaks feed version 1\n\n"
+        "  init DIR [--list L] [--iss ISS] [--aud AUD]\n"
+        "      makes keys, certificates, token; otherwise " LIST ", " ISS ", " AUD "\n"
+        "  serve DIR [--port N] [--port-file F] [--idle MS]\n"
+        "      serves https://127.0.0.1:N/v1 until SIGTERM; port 0 (default) = any, told in F;\n"
+        "      a poll without events is held for --idle (%d)\n"
+        "  publish DIR FILE [--baseline]\n"
+        "      new orders, one JSON object a line (- = standard input); a line may also be\n"
+        "      {\"lift\":ORDER,\"measures\"?} or {\"mark\":ORDER,\"objection\":BOOL}\n"
+        "      --baseline: in snapshots only, no tokens (to begin with a large list)\n"
+        "  amend DIR FILE                  new versions of orders\n"
+        "  lift DIR ORDER [--measures A,B]\n"
+        "  mark DIR ORDER --objection true|false\n"
+        "  head DIR                        epoch, seqs, what waits\n"
+        "  snapshot DIR [--out FILE]       builds one; FILE takes its records\n"
+        "  sign DIR FILE                   signed import file on standard output, for rcctl "
+        "import\n"
+        "  epoch DIR N                     a new epoch\n"
+        "  log DIR                         every event, acknowledgement, error and report\n"
+        "  backup DIR TO                   copies the office\n"
+        "  restore DIR FROM                takes a backup's events; what came after is forgotten\n"
+        "  fault DIR [NAME[=ARG] [--endpoint E] [--times N] | --clear]\n"
+        "                                  sets a fault, clears all, or lists them\n"
+        "  generate N                      test orders; see office generate --help\n\n"
+        "All commands work while DIR is served and while it is not. --json prints the answers as\n"
+        "JSON, one a line. Exit code: 0 done, 1 the office refused, 2 options, files or directory\n"
+        "cannot be used.\n\n"
+        "Faults, until cleared or for N answers:\n",
+        IDLE_MS);
     ts_faults_help(stdout);
 }
 
@@ -105,7 +112,7 @@ static int number(const args_t *a, option_t o, unsigned max, unsigned *out)
     return 0;
 }
 
-/* ---- subcommands ------------------------------------------------------------------------------------------------- */
+/* ---- subcommands ----------------------------------------------------------------------------- */
 
 static int copy_text(char *out, size_t size, const char *given, const char *otherwise)
 {
@@ -127,7 +134,8 @@ static int do_serve(const args_t *a)
 {
     ts_feed_options_t feed = { .idle_ms = IDLE_MS };
 
-    if (number(a, OPT_PORT, 65535, &feed.port) != 0 || number(a, OPT_IDLE, 600000, &feed.idle_ms) != 0)
+    if (number(a, OPT_PORT, 65535, &feed.port) != 0
+        || number(a, OPT_IDLE, 600000, &feed.idle_ms) != 0)
         return TS_EXIT_USAGE;
     return ts_serve(a->dir, &feed, a->text[OPT_PORT_FILE]);
 }
@@ -148,7 +156,8 @@ static cJSON *request(const args_t *a)
     return r;
 }
 
-/* Opens a file of lines; standard input is read to its end first, so that the office never waits for it. NULL: told. */
+/* Opens a file of lines; standard input is read to its end first, so that the office never waits
+ * for it. NULL: told. */
 static FILE *open_input(const char *name)
 {
     char block[65536];
@@ -185,7 +194,8 @@ static int do_publish(const args_t *a)
 static int do_lift(const args_t *a)
 {
     cJSON *r = request(a), *measures;
-    char *names = a->text[OPT_MEASURES] ? strdup(a->text[OPT_MEASURES]) : NULL, *rest = names, *name;
+    char *names = a->text[OPT_MEASURES] ? strdup(a->text[OPT_MEASURES]) : NULL, *rest = names,
+         *name;
     int rc;
 
     cJSON_AddStringToObject(r, "order", a->arg);
@@ -255,7 +265,7 @@ static int do_backup(const args_t *a)
 
 static int do_restore(const args_t *a)
 {
-    char *from = realpath(a->arg, NULL);        /* the serving process has another working directory */
+    char *from = realpath(a->arg, NULL); /* the serving process has another working directory */
     cJSON *r;
 
     if (!from)
@@ -305,7 +315,9 @@ static int do_snapshot(const args_t *a)
     r = request(a);
     rc = ts_ask(a->dir, r, NULL, 0, keep, &answer);
     file = cJSON_GetObjectItemCaseSensitive(answer, "file");
-    if (rc == TS_EXIT_OK && (!cJSON_IsString(file) || copy_out(ts_path(a->dir, file->valuestring), a->text[OPT_OUT]) != 0))
+    if (rc == TS_EXIT_OK
+        && (!cJSON_IsString(file)
+            || copy_out(ts_path(a->dir, file->valuestring), a->text[OPT_OUT]) != 0))
         rc = TS_EXIT_USAGE;
     cJSON_Delete(r);
     cJSON_Delete(answer);
@@ -339,7 +351,7 @@ static int do_sign(const args_t *a)
     return rc;
 }
 
-/* ---- the table --------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 typedef enum {
     NO_ARG,
@@ -366,7 +378,8 @@ static const struct {
     { "log", do_plain, NO_ARG, BIT(OPT_JSON) },
     { "backup", do_backup, ARG, 0 },
     { "restore", do_restore, ARG, BIT(OPT_JSON) },
-    { "fault", do_fault, ARG_OR_NOT, BIT(OPT_JSON) | BIT(OPT_ENDPOINT) | BIT(OPT_TIMES) | BIT(OPT_CLEAR) },
+    { "fault", do_fault, ARG_OR_NOT,
+      BIT(OPT_JSON) | BIT(OPT_ENDPOINT) | BIT(OPT_TIMES) | BIT(OPT_CLEAR) },
 };
 
 #define SUBCOMMANDS  (sizeof subcommands / sizeof subcommands[0])
@@ -385,7 +398,8 @@ static int take_args(args_t *a, unsigned allowed, arg_t arg, int argc, char **ar
         if (option == '?')
             return -1;
         if (!(allowed & BIT(option))) {
-            ts_complain("office %s takes no --%s; see terminal-sim office --help", a->cmd, options[option].name);
+            ts_complain("office %s takes no --%s; see terminal-sim office --help", a->cmd,
+                        options[option].name);
             return -1;
         }
         a->text[option] = optarg ? optarg : "";

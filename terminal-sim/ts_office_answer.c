@@ -1,5 +1,5 @@
 /*
- * ts_office_answer.c - bodies of answers: from memory or streamed from a file, gzip, cut short or without end.
+ * ts_office_answer.c - bodies of answers: text or file, gzip, cut short, without end.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +101,8 @@ static int begin_gzip(body_t *b)
     return b->gzip ? 0 : -1;
 }
 
-static struct MHD_Response *respond(ts_office_t *o, int at, char *text, int fd, uint64_t len, int gzip)
+static struct MHD_Response *respond(ts_office_t *o, int at, char *text, int fd, uint64_t len,
+                                    int gzip)
 {
     body_t *b = calloc(1, sizeof *b);
     struct MHD_Response *response;
@@ -125,7 +126,8 @@ static struct MHD_Response *respond(ts_office_t *o, int at, char *text, int fd, 
         free_body(b);
         return NULL;
     }
-    response = MHD_create_response_from_callback(b->gzip || b->endless ? MHD_SIZE_UNKNOWN : len, BLOCK, read_body, b, free_body);
+    response = MHD_create_response_from_callback(b->gzip || b->endless ? MHD_SIZE_UNKNOWN : len,
+                                                 BLOCK, read_body, b, free_body);
     if (!response)
         free_body(b);
     return response;

@@ -1,12 +1,11 @@
 /*
- * ts_office_backup.c - opens an office's directory; copies it, and takes a copy's log back.
+ * ts_office_backup.c - copies an office's directory, and takes a copy's log back.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,77 +17,11 @@ static const struct {
     const char *name;
     unsigned    mode;
 } files[] = {
-    { "party.json", 0644 }, { "jwks.json", 0644 }, { "ca.pem", 0644 }, { "ca.key", 0600 }, { "server.pem", 0644 },
-    { "server.key", 0600 }, { "client.pem", 0644 }, { "client.key", 0600 }, { "office-1.key", 0600 },
-    { "relief-1.key", 0600 }, { "token", 0600 }, { "events", 0600 },
+    { "party.json", 0644 },   { "jwks.json", 0644 },  { "ca.pem", 0644 },
+    { "ca.key", 0600 },       { "server.pem", 0644 }, { "server.key", 0600 },
+    { "client.pem", 0644 },   { "client.key", 0600 }, { "office-1.key", 0600 },
+    { "relief-1.key", 0600 }, { "token", 0600 },      { "events", 0600 },
 };
-
-/* ---- open -------------------------------------------------------------------------------------------------------- */
-
-static int read_party(ts_party_t *party, const char *dir)
-{
-    const struct {
-        const char *name;
-        char       *out;
-        size_t      size;
-    } members[] = { { "list", party->list, sizeof party->list },
-                    { "iss", party->iss, sizeof party->iss },
-                    { "aud", party->aud, sizeof party->aud } };
-    size_t len;
-    char *text = ts_file_read(ts_path(dir, "party.json"), &len);
-    cJSON *json = text ? cJSON_ParseWithLength(text, len) : NULL;
-    int rc = 0;
-
-    free(text);
-    for (unsigned i = 0; i < 3; i++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, members[i].name);
-
-        if (cJSON_IsString(item) && strlen(item->valuestring) < members[i].size)
-            strcpy(members[i].out, item->valuestring);
-        else
-            rc = -1;
-    }
-    cJSON_Delete(json);
-    if (rc != 0)
-        ts_complain("%s: not an office's directory; make one with: terminal-sim office init %s", dir, dir);
-    return rc;
-}
-
-int ts_office_open(ts_office_t *o, const char *dir)
-{
-    memset(o, 0, sizeof *o);
-    o->dir = dir;
-    o->lock = -1;
-    if (read_party(&o->party, dir) != 0)
-        return -1;
-    o->lock = open(ts_path(dir, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (o->lock < 0) {
-        ts_complain("%s/lock: %s", dir, strerror(errno));
-        return -1;
-    }
-    if (flock(o->lock, LOCK_EX | LOCK_NB) != 0) {
-        close(o->lock);
-        return 1;
-    }
-    if (ts_signer_load(&o->signer, dir) != 0 || (o->store = ts_store_open(dir)) == NULL
-        || (o->faults = ts_faults_open(dir)) == NULL || (o->snapshots = ts_snapshots_create(dir)) == NULL) {
-        ts_office_close(o);
-        return -1;
-    }
-    return 0;
-}
-
-void ts_office_close(ts_office_t *o)
-{
-    ts_snapshots_destroy(o->snapshots);
-    ts_faults_close(o->faults);
-    ts_store_close(o->store);
-    ts_signer_fini(&o->signer);
-    if (o->lock >= 0)
-        close(o->lock);
-}
-
-/* ---- copy -------------------------------------------------------------------------------------------------------- */
 
 static int copy_bytes(int from, int to)
 {
@@ -130,7 +63,8 @@ int ts_backup(const char *dir, const char *to)
     }
     for (unsigned i = 0; i < sizeof files / sizeof files[0]; i++) {
         if (copy(dir, to, files[i].name, files[i].mode) != 0) {
-            ts_complain("%s/%s: cannot be copied to %s: %s", dir, files[i].name, to, strerror(errno));
+            ts_complain("%s/%s: cannot be copied to %s: %s", dir, files[i].name, to,
+                        strerror(errno));
             return -1;
         }
     }
@@ -141,7 +75,8 @@ int ts_backup(const char *dir, const char *to)
 static int same_keys(const char *a, const char *b)
 {
     size_t a_len = 0, b_len = 0;
-    char *a_text = ts_file_read(ts_path(a, "jwks.json"), &a_len), *b_text = ts_file_read(ts_path(b, "jwks.json"), &b_len);
+    char *a_text = ts_file_read(ts_path(a, "jwks.json"), &a_len),
+         *b_text = ts_file_read(ts_path(b, "jwks.json"), &b_len);
     int same = a_text && b_text && a_len == b_len && memcmp(a_text, b_text, a_len) == 0;
 
     free(a_text);

@@ -19,7 +19,8 @@ static unsigned twists(ts_office_t *o, ts_endpoint_t at)
 
 static ts_key_t key_for(ts_office_t *o, ts_endpoint_t at)
 {
-    return at == TS_AT_RELIEF || ts_fault(o->faults, TS_F_RELIEF_KEY, at) ? TS_KEY_RELIEF : TS_KEY_OFFICE;
+    return at == TS_AT_RELIEF || ts_fault(o->faults, TS_F_RELIEF_KEY, at) ? TS_KEY_RELIEF
+                                                                          : TS_KEY_OFFICE;
 }
 
 static char *sign(ts_office_t *o, ts_endpoint_t at, const char *typ, cJSON *payload)
@@ -30,18 +31,20 @@ static char *sign(ts_office_t *o, ts_endpoint_t at, const char *typ, cJSON *payl
     return jws;
 }
 
-/* Counts the faults that shaped a head or a snapshot's statement; those of tokens are counted by the poll. */
+/* Counts the faults that shaped a head or a snapshot's statement; those of tokens are counted by
+ * the poll. */
 static void count_faults(ts_office_t *o, ts_endpoint_t at)
 {
-    static const ts_fault_kind_t of_statements[] = { TS_F_BAD_SIGNATURE, TS_F_UNKNOWN_KID, TS_F_RELIEF_KEY, TS_F_OLD_SEQ,
-                                                     TS_F_STALE_HEAD, TS_F_EXPIRED, TS_F_FUTURE_IAT, TS_F_WRONG_HASH,
-                                                     TS_F_WRONG_COUNT };
+    static const ts_fault_kind_t of_statements[] = {
+        TS_F_BAD_SIGNATURE, TS_F_UNKNOWN_KID, TS_F_RELIEF_KEY, TS_F_OLD_SEQ,    TS_F_STALE_HEAD,
+        TS_F_EXPIRED,       TS_F_FUTURE_IAT,  TS_F_WRONG_HASH, TS_F_WRONG_COUNT
+    };
 
     for (unsigned i = 0; i < sizeof of_statements / sizeof of_statements[0]; i++)
         ts_fault_used(o->faults, of_statements[i], at);
 }
 
-/* ---- heads and snapshots ----------------------------------------------------------------------------------------- */
+/* ---- heads and snapshots --------------------------------------------------------------------- */
 
 typedef struct {
     int64_t  iat;
@@ -95,8 +98,10 @@ static cJSON *claims(const ts_office_t *o, const stand_t *s)
 char *ts_head_jws(ts_office_t *o, const ts_fault_t *as_of)
 {
     int64_t now = ts_now();
-    stand_t s = { .iat = now, .epoch = ts_store_epoch(o->store),
-                  .seq = { ts_store_seq(o->store, TS_CHANGES), ts_store_seq(o->store, TS_RELIEF) } };
+    stand_t s = { .iat = now,
+                  .epoch = ts_store_epoch(o->store),
+                  .seq = { ts_store_seq(o->store, TS_CHANGES),
+                           ts_store_seq(o->store, TS_RELIEF) } };
     char *jws;
 
     if (!as_of)
@@ -145,7 +150,7 @@ char *ts_snapshot_jws(ts_office_t *o, const ts_snapshot_t *snapshot, const char 
     return jws;
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------ */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 /* Body of the event: {"seq","order",...}. */
 static cJSON *event_body(const ts_event_t *ev, const char *number, int malformed)
@@ -169,7 +174,9 @@ static cJSON *event_body(const ts_event_t *ev, const char *number, int malformed
 
 static cJSON *token(const ts_office_t *o, const ts_event_t *ev, cJSON *body)
 {
-    const char *name = ev->kind == TS_EV_LIFT ? EVENT "lift" : ev->kind == TS_EV_MARK ? EVENT "mark" : EVENT "order";
+    const char *name = ev->kind == TS_EV_LIFT   ? EVENT "lift"
+                       : ev->kind == TS_EV_MARK ? EVENT "mark"
+                                                : EVENT "order";
     cJSON *payload = cJSON_CreateObject(), *events;
 
     cJSON_AddStringToObject(payload, "iss", o->party.iss);
@@ -183,7 +190,8 @@ static cJSON *token(const ts_office_t *o, const ts_event_t *ev, cJSON *body)
     return payload;
 }
 
-char *ts_token_jws(ts_office_t *o, ts_lane_t lane, uint64_t seq, ts_token_kind_t kind, char jti[TS_JTI_SIZE])
+char *ts_token_jws(ts_office_t *o, ts_lane_t lane, uint64_t seq, ts_token_kind_t kind,
+                   char jti[TS_JTI_SIZE])
 {
     ts_endpoint_t at = lane == TS_RELIEF ? TS_AT_RELIEF : TS_AT_CHANGES;
     const ts_fault_t *fork = kind == TS_TOKEN_FORKED ? ts_fault(o->faults, TS_F_FORK, at) : NULL;

@@ -1,5 +1,5 @@
 /*
- * ts_office_client.c - a control command's way to the office: to the process that serves it, or by itself.
+ * ts_office_client.c - a control command's way to the office, served or not.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,10 +11,10 @@
 
 #include "ts_office.h"
 
-#define BUSY_MS   10000                         /* how long to try while another process holds the directory */
+#define BUSY_MS   10000 /* how long to try while another process holds the directory */
 #define RETRY_MS  5
 
-/* ---- printing ---------------------------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 /* "name value  name value" */
 static void print_line(const cJSON *line)
@@ -23,7 +23,8 @@ static void print_line(const cJSON *line)
     const char *gap = "";
 
     cJSON_ArrayForEach(item, line) {
-        char *value = cJSON_IsString(item) ? strdup(item->valuestring) : cJSON_PrintUnformatted(item);
+        char *value =
+            cJSON_IsString(item) ? strdup(item->valuestring) : cJSON_PrintUnformatted(item);
         printf("%s%s %s", gap, item->string, value ? value : "");
         free(value);
         gap = "  ";
@@ -64,7 +65,7 @@ static int print_answer(const char *dir, FILE *answer, int json, ts_answer_fn ea
     return rc;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------ */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 /* Connected socket, or -1: nobody serves. */
 static int connect_office(const struct sockaddr_un *address)
@@ -88,7 +89,8 @@ static void pour(FILE *in, FILE *out)
     }
 }
 
-static int ask_server(const char *dir, int fd, const char *request, FILE *in, int json, ts_answer_fn each, void *data)
+static int ask_server(const char *dir, int fd, const char *request, FILE *in, int json,
+                      ts_answer_fn each, void *data)
 {
     int copy = dup(fd), rc;
     FILE *out = fdopen(fd, "w"), *answer = copy < 0 ? NULL : fdopen(copy, "r");
@@ -107,7 +109,8 @@ static int ask_server(const char *dir, int fd, const char *request, FILE *in, in
     return rc;
 }
 
-static int ask_here(ts_office_t *o, const cJSON *request, FILE *in, int json, ts_answer_fn each, void *data)
+static int ask_here(ts_office_t *o, const cJSON *request, FILE *in, int json, ts_answer_fn each,
+                    void *data)
 {
     char *text = NULL;
     size_t len = 0;
@@ -154,6 +157,6 @@ int ts_ask(const char *dir, const cJSON *request, FILE *in, int json, ts_answer_
         if (rc < 0)
             return TS_EXIT_USAGE;
         nanosleep(&(struct timespec) { .tv_nsec = RETRY_MS * 1000000L }, NULL);
-    } while (ts_now_ms() < end_ms);             /* a server that starts or ends, or another command */
+    } while (ts_now_ms() < end_ms); /* a server that starts or ends, or another command */
     return ts_complain("%s: another process holds the directory (DIR/lock)", dir);
 }

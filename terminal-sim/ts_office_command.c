@@ -1,5 +1,5 @@
 /*
- * ts_office_command.c - what can be asked of an office by its own staff: publish, lift, mark, head, snapshot, faults, log.
+ * ts_office_command.c - what an office's own staff can ask of it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ typedef struct {
     char         error[256];
 } command_t;
 
-/* ---- answers ----------------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void say(FILE *out, cJSON *answer)
 {
@@ -51,23 +51,25 @@ static const char *text_of(const cJSON *object, const char *name)
     return cJSON_IsString(item) ? item->valuestring : NULL;
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------ */
+/* ---- events ---------------------------------------------------------------------------------- */
 
-static int append(command_t *c, ts_event_kind_t kind, const char *number, const char *rest, size_t len)
+static int append(command_t *c, ts_event_kind_t kind, const char *number, const char *rest,
+                  size_t len)
 {
     ts_lane_t lane = kind == TS_EV_LIFT || kind == TS_EV_MARK ? TS_RELIEF : TS_CHANGES;
     uint64_t seq = ts_store_append(c->office->store, kind, c->now, number, rest, len);
 
     if (seq == 0)
         return wrong(c, "the log cannot be written");
-    fprintf(c->out, "{\"order\":\"%s\",\"lane\":\"%s\",\"seq\":%llu,\"toe\":%lld}\n", number, ts_lane_names[lane],
-            (unsigned long long) seq, (long long) c->now);
+    fprintf(c->out, "{\"order\":\"%s\",\"lane\":\"%s\",\"seq\":%llu,\"toe\":%lld}\n", number,
+            ts_lane_names[lane], (unsigned long long) seq, (long long) c->now);
     return 0;
 }
 
 static int number_ok(const char *number)
 {
-    return number && strlen(number) <= JD_ORDER_NUMBER_MAX && jd_order_number_ok(number, strlen(number));
+    return number && strlen(number) <= JD_ORDER_NUMBER_MAX
+           && jd_order_number_ok(number, strlen(number));
 }
 
 /* `object` may hold "measures": then these, otherwise the whole order. */
@@ -80,9 +82,11 @@ static int lift(command_t *c, const char *number, const cJSON *object)
     if (!number_ok(number))
         return wrong(c, "lift: order number missing or not of its form");
     if (measures && (!cJSON_IsArray(measures) || cJSON_GetArraySize(measures) == 0))
-        return wrong(c, "lift: measures must name at least one; leave it out to lift the whole order");
+        return wrong(c,
+                     "lift: measures must name at least one; leave it out to lift the whole order");
     cJSON_ArrayForEach(name, measures) {
-        if (!cJSON_IsString(name) || jd_measure_bit(name->valuestring, strlen(name->valuestring)) < 0)
+        if (!cJSON_IsString(name)
+            || jd_measure_bit(name->valuestring, strlen(name->valuestring)) < 0)
             return wrong(c, "lift: no such measure");
     }
     text = measures ? cJSON_PrintUnformatted(measures) : strdup("null");
@@ -103,7 +107,8 @@ static int mark(command_t *c, const char *number, const cJSON *object)
     return append(c, TS_EV_MARK, number, rest, strlen(rest));
 }
 
-/* A record is published as it is written: an office can be wrong, and the receiver must stand it. Only its number is read. */
+/* A record is published as it is written: an office can be wrong, and the receiver must stand it.
+ * Only its number is read. */
 static int publish_record(command_t *c, const cJSON *record, const char *text, size_t len)
 {
     const char *number = text_of(record, "order");
@@ -113,7 +118,8 @@ static int publish_record(command_t *c, const cJSON *record, const char *text, s
     if (!number_ok(number))
         return wrong(c, "order number missing or not of its form");
     if (ts_store_knows(c->office->store, number) != amend)
-        return wrong(c, amend ? "no such order was published; use publish" : "this number is published already; use amend");
+        return wrong(c, amend ? "no such order was published; use publish"
+                              : "this number is published already; use amend");
     return append(c, baseline ? TS_EV_BASELINE : TS_EV_ORDER, number, text, len);
 }
 
@@ -176,7 +182,7 @@ static int do_epoch(command_t *c)
     return 0;
 }
 
-/* ---- where it stands --------------------------------------------------------------------------------------------- */
+/* ---- where it stands ------------------------------------------------------------------------- */
 
 static int do_head(command_t *c)
 {
@@ -187,8 +193,10 @@ static int do_head(command_t *c)
     cJSON_AddNumberToObject(answer, "seq", (double) ts_store_seq(o->store, TS_CHANGES));
     cJSON_AddNumberToObject(answer, "relief_seq", (double) ts_store_seq(o->store, TS_RELIEF));
     cJSON_AddNumberToObject(answer, "orders", (double) ts_store_orders(o->store));
-    cJSON_AddNumberToObject(answer, "changes_waiting", (double) ts_store_n_pending(o->store, TS_CHANGES));
-    cJSON_AddNumberToObject(answer, "relief_waiting", (double) ts_store_n_pending(o->store, TS_RELIEF));
+    cJSON_AddNumberToObject(answer, "changes_waiting",
+                            (double) ts_store_n_pending(o->store, TS_CHANGES));
+    cJSON_AddNumberToObject(answer, "relief_waiting",
+                            (double) ts_store_n_pending(o->store, TS_RELIEF));
     say(c->out, answer);
     return 0;
 }
@@ -200,7 +208,7 @@ static int do_snapshot(command_t *c)
     char path[96];
     cJSON *answer;
 
-    ts_snapshots_take(o->snapshots);            /* one that is being built is older than this command */
+    ts_snapshots_take(o->snapshots); /* one that is being built is older than this command */
     if (!ts_snapshots_current(o->snapshots, o->store)) {
         if (ts_snapshots_build(o->snapshots, o->store) != 0)
             return wrong(c, "no snapshot can be built");
@@ -226,7 +234,8 @@ static int do_snapshot(command_t *c)
 static int do_sign(command_t *c)
 {
     ts_office_t *o = c->office;
-    ts_snapshot_t s = { .epoch = ts_store_epoch(o->store), .seq = ts_store_seq(o->store, TS_CHANGES),
+    ts_snapshot_t s = { .epoch = ts_store_epoch(o->store),
+                        .seq = ts_store_seq(o->store, TS_CHANGES),
                         .relief_seq = ts_store_seq(o->store, TS_RELIEF) };
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     unsigned char digest[32];
@@ -258,12 +267,14 @@ static int do_sign(command_t *c)
     return 0;
 }
 
-/* ---- log --------------------------------------------------------------------------------------------------------- */
+/* ---- log ------------------------------------------------------------------------------------- */
 
 static int log_event(void *data, const ts_event_t *ev)
 {
     command_t *c = data;
-    ts_lane_t lane = ev->kind == TS_EV_LIFT || ev->kind == TS_EV_MARK || ev->jti[0] == 'r' ? TS_RELIEF : TS_CHANGES;
+    ts_lane_t lane = ev->kind == TS_EV_LIFT || ev->kind == TS_EV_MARK || ev->jti[0] == 'r'
+                         ? TS_RELIEF
+                         : TS_CHANGES;
     cJSON *line = cJSON_CreateObject();
 
     cJSON_AddStringToObject(line, "event", ts_event_names[ev->kind]);
@@ -276,7 +287,8 @@ static int log_event(void *data, const ts_event_t *ev)
     if (ev->number[0] != '-' || ev->number[1])
         cJSON_AddStringToObject(line, "order", ev->number);
     if (ev->kind <= TS_EV_MARK)
-        cJSON_AddStringToObject(line, "state", ts_state_names[ts_store_state(c->office->store, lane, ev->seq)]);
+        cJSON_AddStringToObject(line, "state",
+                                ts_state_names[ts_store_state(c->office->store, lane, ev->seq)]);
     if (ev->kind == TS_EV_LIFT && strcmp(ev->rest, "null") != 0)
         cJSON_AddRawToObject(line, "measures", ev->rest);
     if (ev->kind == TS_EV_MARK)
@@ -291,10 +303,11 @@ static int log_event(void *data, const ts_event_t *ev)
 
 static int do_log(command_t *c)
 {
-    return ts_store_log(c->office->store, log_event, c) == 0 ? 0 : wrong(c, "the log cannot be read");
+    return ts_store_log(c->office->store, log_event, c) == 0 ? 0
+                                                             : wrong(c, "the log cannot be read");
 }
 
-/* ---- faults, restore --------------------------------------------------------------------------------------------- */
+/* ---- faults, restore ------------------------------------------------------------------------- */
 
 /* Sets or clears; without either, only lists. */
 static int do_fault(command_t *c)
@@ -307,7 +320,8 @@ static int do_fault(command_t *c)
     if (fault)
         why = ts_faults_set(o->faults, fault, text_of(c->request, "endpoint"),
                             cJSON_IsNumber(times) ? (unsigned) times->valuedouble : 0, o->store);
-    else if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(c->request, "clear")) && ts_faults_clear(o->faults) != 0)
+    else if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(c->request, "clear"))
+             && ts_faults_clear(o->faults) != 0)
         why = "DIR/faults cannot be written";
     if (why)
         return wrong(c, why);
@@ -321,25 +335,32 @@ static int do_fault(command_t *c)
 
 static int do_restore(command_t *c)
 {
-    const char *from = text_of(c->request, "from"), *why = from ? ts_restore(c->office, from) : "from where?";
+    const char *from = text_of(c->request, "from"),
+               *why = from ? ts_restore(c->office, from) : "from where?";
 
     return why ? wrong(c, why) : 0;
 }
 
-/* ---- the table --------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
     int       (*run)(command_t *c);
 } commands[] = {
-    { "publish", do_publish }, { "amend", do_publish }, { "lift", do_lift }, { "mark", do_mark }, { "epoch", do_epoch },
-    { "head", do_head }, { "snapshot", do_snapshot }, { "sign", do_sign }, { "log", do_log }, { "fault", do_fault },
-    { "restore", do_restore },
+    { "publish", do_publish },   { "amend", do_publish },   { "lift", do_lift },
+    { "mark", do_mark },         { "epoch", do_epoch },     { "head", do_head },
+    { "snapshot", do_snapshot }, { "sign", do_sign },       { "log", do_log },
+    { "fault", do_fault },       { "restore", do_restore },
 };
 
 void ts_command(ts_office_t *o, const cJSON *request, FILE *in, FILE *out)
 {
-    command_t c = { .office = o, .request = request, .in = in, .out = out, .now = ts_now(), .error = "no such command" };
+    command_t c = { .office = o,
+                    .request = request,
+                    .in = in,
+                    .out = out,
+                    .now = ts_now(),
+                    .error = "no such command" };
     const char *name = text_of(request, "cmd");
     cJSON *last = cJSON_CreateObject();
     int rc = -1;

@@ -1,5 +1,5 @@
 /*
- * ts_office_fault.c - faults on demand: what is set where, for how many answers; kept in DIR/faults.
+ * ts_office_fault.c - faults on demand: what is set where, for how many answers; kept on disk.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -33,32 +33,47 @@ typedef struct {
 } fault_kind_t;
 
 static const fault_kind_t kinds[TS_F_N] = {
-    [TS_F_BAD_SIGNATURE] = { "bad-signature", HEAD | SNAPSHOT | POLLS, 0, ARG_NONE, "one byte of each signature is wrong" },
-    [TS_F_UNKNOWN_KID] = { "unknown-kid", HEAD | SNAPSHOT | POLLS, 0, ARG_NONE, "signed under a kid that no key set holds" },
+    [TS_F_BAD_SIGNATURE] = { "bad-signature", HEAD | SNAPSHOT | POLLS, 0, ARG_NONE,
+                             "one byte of each signature is wrong" },
+    [TS_F_UNKNOWN_KID] = { "unknown-kid", HEAD | SNAPSHOT | POLLS, 0, ARG_NONE,
+                           "signed under a kid that no key set holds" },
     [TS_F_RELIEF_KEY] = { "relief-key", HEAD | SNAPSHOT | 1u << TS_AT_CHANGES, 0, ARG_NONE,
                           "signed by the key that is fit for relief only" },
     [TS_F_OLD_SEQ] = { "old-seq", HEAD | SNAPSHOT | POLLS, POLLS, ARG_NUMBER,
-                       "=N: head and snapshot N (1) behind; polls bring the last N acknowledged tokens again" },
-    [TS_F_GAP] = { "gap", POLLS, 0, ARG_NONE, "the first waiting token is withheld, those behind it are not" },
+                       "=N: head and snapshot N (1) behind; polls bring the last N acknowledged "
+                       "tokens again" },
+    [TS_F_GAP] = { "gap", POLLS, 0, ARG_NONE,
+                   "the first waiting token is withheld, those behind it are not" },
     [TS_F_SHUFFLE] = { "shuffle", POLLS, 0, ARG_NONE, "sets in falling order of seq" },
     [TS_F_FORK] = { "fork", POLLS, POLLS, ARG_ORDER,
-                    "=ORDER: another token at the last acknowledged seq; of relief: it lifts ORDER" },
-    [TS_F_MALFORMED] = { "malformed", POLLS, 0, ARG_NONE, "tokens verify, but their event has no number as seq" },
-    [TS_F_EMPTY] = { "empty", POLLS, 0, ARG_NONE, "polls bring no tokens, and the head of the time when this was set" },
-    [TS_F_NO_HEAD] = { "no-head", HEAD, 0, ARG_NONE, "GET head answers 404, polls bring no jd_head" },
-    [TS_F_STALE_HEAD] = { "stale-head", HEAD, 0, ARG_NONE, "heads stay those of the time when this was set, iat too" },
-    [TS_F_EXPIRED] = { "expired", HEAD | SNAPSHOT, 0, ARG_NONE, "issued two hours ago, expired one hour ago" },
+                    "=ORDER: another token at the last acknowledged seq; of relief: it lifts "
+                    "ORDER" },
+    [TS_F_MALFORMED] = { "malformed", POLLS, 0, ARG_NONE,
+                         "tokens verify, but their event has no number as seq" },
+    [TS_F_EMPTY] = { "empty", POLLS, 0, ARG_NONE,
+                     "polls bring no tokens, and the head of the time when this was set" },
+    [TS_F_NO_HEAD] = { "no-head", HEAD, 0, ARG_NONE,
+                       "GET head answers 404, polls bring no jd_head" },
+    [TS_F_STALE_HEAD] = { "stale-head", HEAD, 0, ARG_NONE,
+                          "heads stay those of the time when this was set, iat too" },
+    [TS_F_EXPIRED] = { "expired", HEAD | SNAPSHOT, 0, ARG_NONE,
+                       "issued two hours ago, expired one hour ago" },
     [TS_F_FUTURE_IAT] = { "future-iat", HEAD | SNAPSHOT, 0, ARG_NONE, "issued in an hour" },
-    [TS_F_WRONG_HASH] = { "wrong-hash", SNAPSHOT, 0, ARG_NONE, "the statement's sha256 is of other records" },
-    [TS_F_WRONG_COUNT] = { "wrong-count", SNAPSHOT, 0, ARG_NONE, "the statement counts one record too many" },
-    [TS_F_TRUNCATE] = { "truncate", EVERYWHERE, 0, ARG_NONE, "the connection ends in the middle of the body" },
+    [TS_F_WRONG_HASH] = { "wrong-hash", SNAPSHOT, 0, ARG_NONE,
+                          "the statement's sha256 is of other records" },
+    [TS_F_WRONG_COUNT] = { "wrong-count", SNAPSHOT, 0, ARG_NONE,
+                           "the statement counts one record too many" },
+    [TS_F_TRUNCATE] = { "truncate", EVERYWHERE, 0, ARG_NONE,
+                        "the connection ends in the middle of the body" },
     [TS_F_ENDLESS] = { "endless", EVERYWHERE, 0, ARG_NONE, "the body does not end" },
-    [TS_F_SLOW] = { "slow", EVERYWHERE, 0, ARG_NUMBER_NEEDED, "=MS: the answer comes so much later" },
+    [TS_F_SLOW] = { "slow", EVERYWHERE, 0, ARG_NUMBER_NEEDED,
+                    "=MS: the answer comes so much later" },
     [TS_F_STATUS] = { "status", EVERYWHERE, 0, ARG_NUMBER_NEEDED, "=CODE: answers this instead" },
     [TS_F_HANG] = { "hang", EVERYWHERE, 0, ARG_NONE, "accepts the request and never answers" },
 };
 
-const char *const ts_endpoint_names[TS_AT_N] = { "head", "snapshot", "records", "relief", "changes", "quarantine" };
+const char *const ts_endpoint_names[TS_AT_N] = { "head",   "snapshot", "records",
+                                                 "relief", "changes",  "quarantine" };
 
 typedef struct {
     int        set;
@@ -92,7 +107,7 @@ static int find_endpoint(const char *name)
     return find(ts_endpoint_names, sizeof ts_endpoint_names[0], TS_AT_N, name);
 }
 
-/* ---- DIR/faults: "name endpoint times since epoch seq relief_seq [arg]" a line ------------------------------------ */
+/* ---- DIR/faults: "name endpoint times since epoch seq relief_seq [arg]" a line --------------- */
 
 static int save(const ts_faults_t *f)
 {
@@ -106,9 +121,9 @@ static int save(const ts_faults_t *f)
             const entry_t *entry = &f->entry[k][e];
 
             if (entry->set)
-                fprintf(out, "%s %s %u %" PRId64 " %u %" PRIu64 " %" PRIu64 " %s\n", kinds[k].name, ts_endpoint_names[e],
-                        entry->times, entry->fault.since, entry->fault.epoch, entry->fault.seq[TS_CHANGES],
-                        entry->fault.seq[TS_RELIEF], entry->arg);
+                fprintf(out, "%s %s %u %" PRId64 " %u %" PRIu64 " %" PRIu64 " %s\n", kinds[k].name,
+                        ts_endpoint_names[e], entry->times, entry->fault.since, entry->fault.epoch,
+                        entry->fault.seq[TS_CHANGES], entry->fault.seq[TS_RELIEF], entry->arg);
         }
     }
     rc = out && fclose(out) == 0 ? ts_file_write(f->path, text, len, 0600) : -1;
@@ -124,12 +139,12 @@ static int load_line(ts_faults_t *f, const char *line)
     unsigned times, epoch;
     uint64_t seq, relief_seq;
     int64_t since;
-    int k, e;
+    int n, k, e;
     entry_t *entry;
 
-    if (sscanf(line, "%31s %31s %u %" SCNd64 " %u %" SCNu64 " %" SCNu64 " %127s", name, endpoint, &times, &since, &epoch, &seq,
-               &relief_seq, arg) < 7
-        || (k = find_kind(name)) < 0 || (e = find_endpoint(endpoint)) < 0)
+    n = sscanf(line, "%31s %31s %u %" SCNd64 " %u %" SCNu64 " %" SCNu64 " %127s", name, endpoint,
+               &times, &since, &epoch, &seq, &relief_seq, arg);
+    if (n < 7 || (k = find_kind(name)) < 0 || (e = find_endpoint(endpoint)) < 0)
         return -1;
     entry = &f->entry[k][e];
     entry->set = 1;
@@ -169,7 +184,7 @@ void ts_faults_close(ts_faults_t *f)
     free(f);
 }
 
-/* ---- use --------------------------------------------------------------------------------------------------------- */
+/* ---- use ------------------------------------------------------------------------------------- */
 
 const ts_fault_t *ts_fault(const ts_faults_t *f, ts_fault_kind_t kind, ts_endpoint_t at)
 {
@@ -209,18 +224,23 @@ static const char *read_fault(const char *text, int *kind, char arg[ARG_MAX_LEN 
     case ARG_NONE:
         return arg_len == 0 ? NULL : "this fault takes no argument";
     case ARG_ORDER:
-        return arg_len == 0 || jd_order_number_ok(value, arg_len) ? NULL : "the argument must be an order number";
+        return arg_len == 0 || jd_order_number_ok(value, arg_len)
+                   ? NULL
+                   : "the argument must be an order number";
     case ARG_NUMBER_NEEDED:
         if (arg_len == 0)
             return "this fault needs a number: NAME=N";
         /* fall through */
     case ARG_NUMBER:
-        return arg_len < 8 && strspn(value, "0123456789") == arg_len ? NULL : "the argument must be a number";
+        return arg_len < 8 && strspn(value, "0123456789") == arg_len
+                   ? NULL
+                   : "the argument must be a number";
     }
     return NULL;
 }
 
-const char *ts_faults_set(ts_faults_t *f, const char *text, const char *endpoint, unsigned times, const ts_store_t *store)
+const char *ts_faults_set(ts_faults_t *f, const char *text, const char *endpoint, unsigned times,
+                          const ts_store_t *store)
 {
     char arg[ARG_MAX_LEN + 1];
     unsigned where;
@@ -242,8 +262,11 @@ const char *ts_faults_set(ts_faults_t *f, const char *text, const char *endpoint
         entry->set = 1;
         entry->times = times == 0 && kinds[kind].once >> e & 1 ? 1 : times;
         strcpy(entry->arg, arg);
-        entry->fault = (ts_fault_t) { .arg = entry->arg, .since = ts_now(), .epoch = ts_store_epoch(store),
-                                      .seq = { ts_store_seq(store, TS_CHANGES), ts_store_seq(store, TS_RELIEF) } };
+        entry->fault = (ts_fault_t){ .arg = entry->arg,
+                                     .since = ts_now(),
+                                     .epoch = ts_store_epoch(store),
+                                     .seq = { ts_store_seq(store, TS_CHANGES),
+                                              ts_store_seq(store, TS_RELIEF) } };
     }
     return save(f) == 0 ? NULL : "DIR/faults cannot be written";
 }
@@ -287,7 +310,8 @@ void ts_faults_help(FILE *out)
         fprintf(out, "  %-15s%s\n%17sat:", kinds[k].name, kinds[k].what, "");
         for (unsigned e = 0; e < TS_AT_N; e++) {
             if (kinds[k].where >> e & 1)
-                fprintf(out, " %s%s", ts_endpoint_names[e], kinds[k].once >> e & 1 ? " (once)" : "");
+                fprintf(out, " %s%s", ts_endpoint_names[e],
+                        kinds[k].once >> e & 1 ? " (once)" : "");
         }
         putc('\n', out);
     }

@@ -1,8 +1,8 @@
 /*
  * ts_office_feed.c - the feed's endpoints over HTTPS: who asks, what for, and when it is answered.
  *
- * Requests that must wait (a poll without events, a snapshot being built, a fault) are suspended and looked at again by
- * ts_feed_wake; nothing here blocks.
+ * Requests that must wait (a poll without events, a snapshot being built, a fault) are suspended
+ * and looked at again by ts_feed_wake; nothing here blocks.
  */
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -61,7 +61,7 @@ struct ts_feed {
 
 typedef enum MHD_Result answer_t;
 
-/* ---- answers ----------------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 /* Queues a whole text, which becomes the response's (malloc'ed). */
 static answer_t give(call_t *c, unsigned status, const char *type, char *text)
@@ -107,11 +107,12 @@ static answer_t wait_for(call_t *c, wait_t what, int64_t ms)
     return MHD_YES;
 }
 
-/* ---- who asks ---------------------------------------------------------------------------------------------------- */
+/* ---- who asks -------------------------------------------------------------------------------- */
 
 static int has_token(const call_t *c)
 {
-    const char *value = MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, "Authorization");
+    const char *value =
+        MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, "Authorization");
     size_t len = strlen(c->feed->token);
 
     return value && strncmp(value, "Bearer ", 7) == 0 && strlen(value + 7) == len
@@ -121,14 +122,16 @@ static int has_token(const call_t *c)
 /* A client certificate of our CA. */
 static int has_certificate(const call_t *c)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     unsigned n = 0, status = 0;
 
     return info && gnutls_certificate_get_peers((gnutls_session_t) info->tls_session, &n) && n > 0
-           && gnutls_certificate_verify_peers2((gnutls_session_t) info->tls_session, &status) == 0 && status == 0;
+           && gnutls_certificate_verify_peers2((gnutls_session_t) info->tls_session, &status) == 0
+           && status == 0;
 }
 
-/* ---- endpoints --------------------------------------------------------------------------------------------------- */
+/* ---- endpoints ------------------------------------------------------------------------------- */
 
 static answer_t answer_head(call_t *c)
 {
@@ -159,7 +162,8 @@ static answer_t answer_snapshot(call_t *c)
     char href[sizeof newest->sha256 + 16];
     int fd;
 
-    if (query_seq(c, "min_seq", &min_seq) != 0 || query_seq(c, "min_relief_seq", &min_relief_seq) != 0)
+    if (query_seq(c, "min_seq", &min_seq) != 0
+        || query_seq(c, "min_relief_seq", &min_relief_seq) != 0)
         return refuse(c, MHD_HTTP_BAD_REQUEST, "min_seq and min_relief_seq must be seqs");
     if (!c->built && !ts_snapshots_current(o->snapshots, o->store)) {
         c->built = 1;
@@ -167,7 +171,8 @@ static answer_t answer_snapshot(call_t *c)
             return refuse(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "no snapshot can be built");
         return wait_for(c, WAIT_BUILD, BUILD_WAIT_MS);
     }
-    if (!newest || newest->epoch != ts_store_epoch(o->store) || newest->seq < min_seq || newest->relief_seq < min_relief_seq)
+    if (!newest || newest->epoch != ts_store_epoch(o->store) || newest->seq < min_seq
+        || newest->relief_seq < min_relief_seq)
         return refuse(c, MHD_HTTP_SERVICE_UNAVAILABLE, "none as new yet");
     fd = ts_snapshots_open(o->snapshots, newest->sha256, &bytes);
     if (fd < 0)
@@ -180,7 +185,8 @@ static answer_t answer_snapshot(call_t *c)
 static answer_t answer_records(call_t *c)
 {
     ts_office_t *o = c->feed->office;
-    const char *accept = MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, "Accept-Encoding");
+    const char *accept =
+        MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, "Accept-Encoding");
     int gzip = accept && strstr(accept, "gzip") != NULL;
     struct MHD_Response *response;
     uint64_t bytes;
@@ -232,13 +238,16 @@ static answer_t answer_quarantine(call_t *c)
         cJSON_Delete(report);
         return refuse(c, MHD_HTTP_BAD_REQUEST, "order and code are needed");
     }
-    known = strlen(order->valuestring) <= JD_ORDER_NUMBER_MAX && jd_order_number_ok(order->valuestring, strlen(order->valuestring));
+    known = strlen(order->valuestring) <= JD_ORDER_NUMBER_MAX
+            && jd_order_number_ok(order->valuestring, strlen(order->valuestring));
     rest = cJSON_CreateObject();
     cJSON_AddStringToObject(rest, "code", code->valuestring);
-    cJSON_AddStringToObject(rest, "description", cJSON_IsString(description) ? description->valuestring : "");
+    cJSON_AddStringToObject(rest, "description",
+                            cJSON_IsString(description) ? description->valuestring : "");
     text = cJSON_PrintUnformatted(rest);
     if (text)
-        ts_store_quarantine(c->feed->office->store, ts_now(), known ? order->valuestring : "-", text);
+        ts_store_quarantine(c->feed->office->store, ts_now(), known ? order->valuestring : "-",
+                            text);
     cJSON_free(text);
     cJSON_Delete(rest);
     cJSON_Delete(report);
@@ -260,7 +269,7 @@ static const route_t routes[TS_AT_N] = {
     [TS_AT_QUARANTINE] = { "POST", "/v1/quarantine", answer_quarantine },
 };
 
-/* ---- requests ---------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /* Faults of the whole answer. Returns 1 when one has dealt with the request, `*rc` is MHD's. */
 static int misbehave(call_t *c, answer_t *rc)
@@ -311,7 +320,8 @@ static int find_route(const char *method, const char *url, const char **file)
         size_t len = strlen(routes[i].path);
         int prefix = routes[i].path[len - 1] == '/';
 
-        if (strcmp(method, routes[i].method) == 0 && (prefix ? strncmp(url, routes[i].path, len) : strcmp(url, routes[i].path)) == 0) {
+        if (strcmp(method, routes[i].method) == 0
+            && (prefix ? strncmp(url, routes[i].path, len) : strcmp(url, routes[i].path)) == 0) {
             *file = url + len;
             return i;
         }
@@ -319,7 +329,8 @@ static int find_route(const char *method, const char *url, const char **file)
     return -1;
 }
 
-static call_t *call_create(ts_feed_t *f, struct MHD_Connection *connection, const char *method, const char *url)
+static call_t *call_create(ts_feed_t *f, struct MHD_Connection *connection, const char *method,
+                           const char *url)
 {
     call_t *c = calloc(1, sizeof *c);
 
@@ -349,8 +360,9 @@ static void take_body(call_t *c, const char *bytes, size_t len)
     c->len += len;
 }
 
-static answer_t on_request(void *data, struct MHD_Connection *connection, const char *url, const char *method,
-                           const char *version, const char *upload, size_t *upload_len, void **state)
+static answer_t on_request(void *data, struct MHD_Connection *connection, const char *url,
+                           const char *method, const char *version, const char *upload,
+                           size_t *upload_len, void **state)
 {
     call_t *c = *state;
 
@@ -367,7 +379,8 @@ static answer_t on_request(void *data, struct MHD_Connection *connection, const 
     return answer(c);
 }
 
-static void on_completed(void *data, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code)
+static void on_completed(void *data, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
 {
     call_t *c = *state;
 
@@ -384,7 +397,7 @@ static void on_completed(void *data, struct MHD_Connection *connection, void **s
     *state = NULL;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static char *read_secret(const char *dir, const char *name)
 {
@@ -402,14 +415,11 @@ static int start(ts_feed_t *f, unsigned port)
                                    .sin_addr = { htonl(INADDR_LOOPBACK) } };
     const union MHD_DaemonInfo *info;
 
-    f->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, (uint16_t) port,
-                                 NULL, NULL, on_request, f,
-                                 MHD_OPTION_SOCK_ADDR, &address,
-                                 MHD_OPTION_HTTPS_MEM_KEY, f->pem[0],
-                                 MHD_OPTION_HTTPS_MEM_CERT, f->pem[1],
-                                 MHD_OPTION_HTTPS_MEM_TRUST, f->pem[2],
-                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, f,
-                                 MHD_OPTION_END);
+    f->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, (uint16_t) port,
+        NULL, NULL, on_request, f, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_HTTPS_MEM_KEY,
+        f->pem[0], MHD_OPTION_HTTPS_MEM_CERT, f->pem[1], MHD_OPTION_HTTPS_MEM_TRUST, f->pem[2],
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, f, MHD_OPTION_END);
     if (!f->daemon) {
         ts_complain("port %u: cannot listen; another server there?", port);
         return -1;
@@ -484,7 +494,8 @@ static int is_due(const call_t *c, int64_t now_ms)
     case WAIT_TIME:
         return now_ms >= c->due_ms;
     case WAIT_EVENTS:
-        return now_ms >= c->due_ms || ts_poll_ready(o, c->endpoint == TS_AT_RELIEF ? TS_RELIEF : TS_CHANGES);
+        return now_ms >= c->due_ms
+               || ts_poll_ready(o, c->endpoint == TS_AT_RELIEF ? TS_RELIEF : TS_CHANGES);
     case WAIT_BUILD:
         return now_ms >= c->due_ms || ts_snapshots_fd(o->snapshots) < 0;
     case WAIT_CLEARING:

@@ -75,7 +75,7 @@ int ts_file_write(const char *path, const void *bytes, size_t len, unsigned mode
     int fd, rc;
 
     snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    unlink(temporary);                          /* of a run that was killed; its mode may be another */
+    unlink(temporary); /* of a run that was killed; its mode may be another */
     fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
         return -1;

@@ -1,5 +1,5 @@
 /*
- * ts_office_generate.c - test orders: seeded, for the cards of ts_population, by authorities that do not exist.
+ * ts_office_generate.c - test orders: seeded, for the cards of ts_population, by no authority.
  */
 #include <getopt.h>
 #include <stdlib.h>
@@ -22,7 +22,8 @@ typedef struct {
 } plan_t;
 
 /* What the backends of the simulator serve. */
-static const char *const served_measures[] = { "bus.ride", "bike.rent", "library.checkout", "tour.annual_pass" };
+static const char *const served_measures[] = { "bus.ride", "bike.rent", "library.checkout",
+                                               "tour.annual_pass" };
 
 static const char *const bases[] = {
     "FICTIONAL: Test Rule 7, article 3: unreturned items of the example library",
@@ -39,7 +40,8 @@ static uint16_t choose_measures(const plan_t *p, uint64_t *chance)
         return p->measures;
     for (unsigned i = 0; i < 4; i++) {
         if (bits >> i & 1)
-            mask |= (uint16_t) (1u << jd_measure_bit(served_measures[i], strlen(served_measures[i])));
+            mask |=
+                (uint16_t) (1u << jd_measure_bit(served_measures[i], strlen(served_measures[i])));
     }
     return mask;
 }
@@ -73,7 +75,8 @@ static cJSON *record(const plan_t *p, uint64_t index)
         cJSON_Delete(r);
         return NULL;
     }
-    snprintf(number, sizeof number, "TEST-%llu-%08llu", (unsigned long long) p->seed, (unsigned long long) index);
+    snprintf(number, sizeof number, "TEST-%llu-%08llu", (unsigned long long) p->seed,
+             (unsigned long long) index);
     cJSON_AddStringToObject(r, "order", number);
     subject = cJSON_AddObjectToObject(r, "subject");
     cJSON_AddStringToObject(subject, "scheme", jd_scheme_names[p->scheme]);
@@ -85,7 +88,8 @@ static cJSON *record(const plan_t *p, uint64_t index)
     }
     cJSON_AddStringToObject(r, "authority", p->authority);
     cJSON_AddStringToObject(r, "basis", bases[ts_random(&chance) % 3]);
-    cJSON_AddStringToObject(r, "relevance", "FICTIONAL: the measure concerns the service that was misused");
+    cJSON_AddStringToObject(r, "relevance",
+                            "FICTIONAL: the measure concerns the service that was misused");
     add_time(r, "served", p->now - 14 * DAY_SEC, 10);
     add_time(r, "from", p->now - DAY_SEC, 25);
     add_time(r, "until", p->now + (int64_t) p->days * DAY_SEC, 25);
@@ -101,14 +105,16 @@ static cJSON *record(const plan_t *p, uint64_t index)
 static void help(void)
 {
     printf("terminal-sim office generate N - N test orders as NDJSON, for `publish`\n\n"
-           "  --seed N          of cards, measures and order numbers (1); terminals take the same --seed\n"
+           "  --seed N          of cards, measures and order numbers (1), as terminals take it\n"
            "  --first N         index of the first card (0), to go on where another file ended\n"
            "  --scheme NAME     card, patron, uid or cnid (card)\n"
-           "  --measures A,B    of every order; else some of bus.ride bike.rent library.checkout tour.annual_pass\n"
+           "  --measures A,B    of every order; else some of bus.ride bike.rent library.checkout\n"
+           "                    tour.annual_pass\n"
            "  --authority TEXT  (%s)\n"
            "  --effect TEXT     enforce or observe (enforce)\n"
            "  --days N          from now to the end (180)\n\n"
-           "Authorities and bases are fictional and say so; subjects are test numbers that no issuer gives out.\n",
+           "Authorities and bases are fictional and say so; subjects are test numbers that no\n"
+           "issuer gives out.\n",
            AUTHORITY);
 }
 
@@ -168,13 +174,21 @@ static int take(plan_t *p, int option)
 
 int ts_generate(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "seed", required_argument, NULL, 's' }, { "first", required_argument, NULL, 'f' },
-        { "scheme", required_argument, NULL, 'c' }, { "measures", required_argument, NULL, 'm' },
-        { "authority", required_argument, NULL, 'a' }, { "effect", required_argument, NULL, 'e' },
-        { "days", required_argument, NULL, 'd' }, { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 }
-    };
-    plan_t p = { .seed = 1, .scheme = JD_SCHEME_CARD, .days = 180, .authority = AUTHORITY, .effect = "enforce", .now = ts_now() };
+    static const struct option options[] = { { "seed", required_argument, NULL, 's' },
+                                             { "first", required_argument, NULL, 'f' },
+                                             { "scheme", required_argument, NULL, 'c' },
+                                             { "measures", required_argument, NULL, 'm' },
+                                             { "authority", required_argument, NULL, 'a' },
+                                             { "effect", required_argument, NULL, 'e' },
+                                             { "days", required_argument, NULL, 'd' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { NULL, 0, NULL, 0 } };
+    plan_t p = { .seed = 1,
+                 .scheme = JD_SCHEME_CARD,
+                 .days = 180,
+                 .authority = AUTHORITY,
+                 .effect = "enforce",
+                 .now = ts_now() };
     int option, at;
 
     optind = 1;
@@ -184,7 +198,9 @@ int ts_generate(int argc, char **argv)
             return TS_EXIT_OK;
         }
         if (option == '?' || take(&p, option) != 0)
-            return option == '?' ? TS_EXIT_USAGE : ts_complain("--%s %s: not usable; see office generate --help", options[at].name, optarg);
+            return option == '?' ? TS_EXIT_USAGE
+                                 : ts_complain("--%s %s: not usable; see office generate --help",
+                                               options[at].name, optarg);
     }
     if (optind != argc - 1 || read_number(argv[optind], TS_ID_INDEX_MAX, &p.n) != 0)
         return ts_complain("say how many: terminal-sim office generate N");
@@ -194,7 +210,8 @@ int ts_generate(int argc, char **argv)
 
         cJSON_Delete(r);
         if (!text)
-            return ts_complain("order %llu: no test number of this scheme is left", (unsigned long long) i);
+            return ts_complain("order %llu: no test number of this scheme is left",
+                               (unsigned long long) i);
         puts(text);
         cJSON_free(text);
     }

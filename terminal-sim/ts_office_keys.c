@@ -1,5 +1,5 @@
 /*
- * ts_office_keys.c - makes an office's directory: party.json, CA and certificates, signing keys, jwks.json, token.
+ * ts_office_keys.c - makes an office's directory: certificates, signing keys, token.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,7 +21,7 @@
 
 const char *const ts_key_names[TS_KEYS] = { "office-1", "relief-1" };
 
-/* ---- files ------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static int save(const char *dir, const char *name, const void *bytes, size_t len, unsigned mode)
 {
@@ -68,7 +68,7 @@ static int save_json(const char *dir, const char *name, cJSON *json)
     return rc;
 }
 
-/* ---- certificates ------------------------------------------------------------------------------------------------ */
+/* ---- certificates ---------------------------------------------------------------------------- */
 
 typedef struct {
     EVP_PKEY *key;
@@ -123,7 +123,8 @@ static int certify(pair_t *p, const pair_t *ca, const purpose_t *purpose)
     X509_gmtime_adj(X509_getm_notAfter(c), VALID_DAYS * DAY_SEC);
     X509_set_pubkey(c, p->key);
     name = X509_get_subject_name(c);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *) purpose->name, -1, -1, 0);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *) purpose->name, -1,
+                               -1, 0);
     X509_set_issuer_name(c, X509_get_subject_name(issuer));
     if (extend(c, issuer, NID_basic_constraints, purpose->basic) != 0
         || extend(c, issuer, NID_key_usage, purpose->usage) != 0
@@ -139,17 +140,22 @@ static int make_certificates(const char *dir)
 {
     static const purpose_t authority = { "Simulated credit office CA", "critical,CA:TRUE,pathlen:0",
                                          "critical,keyCertSign,cRLSign", NULL, NULL };
-    static const purpose_t server = { "localhost", "critical,CA:FALSE", "critical,digitalSignature", "serverAuth",
-                                      "DNS:localhost,IP:127.0.0.1,IP:::1" };
-    static const purpose_t client = { "gateway", "critical,CA:FALSE", "critical,digitalSignature", "clientAuth", NULL };
+    static const purpose_t server = { "localhost", "critical,CA:FALSE", "critical,digitalSignature",
+                                      "serverAuth", "DNS:localhost,IP:127.0.0.1,IP:::1" };
+    static const purpose_t client = { "gateway", "critical,CA:FALSE", "critical,digitalSignature",
+                                      "clientAuth", NULL };
     pair_t ca = { 0 }, s = { 0 }, c = { 0 };
     int rc = -1;
 
-    if (certify(&ca, NULL, &authority) != 0 || certify(&s, &ca, &server) != 0 || certify(&c, &ca, &client) != 0)
+    if (certify(&ca, NULL, &authority) != 0 || certify(&s, &ca, &server) != 0
+        || certify(&c, &ca, &client) != 0)
         ts_complain("certificates cannot be made (OpenSSL)");
-    else if (save_certificate(dir, "ca.pem", ca.certificate) == 0 && save_key(dir, "ca.key", ca.key) == 0
-             && save_certificate(dir, "server.pem", s.certificate) == 0 && save_key(dir, "server.key", s.key) == 0
-             && save_certificate(dir, "client.pem", c.certificate) == 0 && save_key(dir, "client.key", c.key) == 0)
+    else if (save_certificate(dir, "ca.pem", ca.certificate) == 0
+             && save_key(dir, "ca.key", ca.key) == 0
+             && save_certificate(dir, "server.pem", s.certificate) == 0
+             && save_key(dir, "server.key", s.key) == 0
+             && save_certificate(dir, "client.pem", c.certificate) == 0
+             && save_key(dir, "client.key", c.key) == 0)
         rc = 0;
     pair_fini(&ca);
     pair_fini(&s);
@@ -157,7 +163,7 @@ static int make_certificates(const char *dir)
     return rc;
 }
 
-/* ---- signing keys, token ----------------------------------------------------------------------------------------- */
+/* ---- signing keys, token --------------------------------------------------------------------- */
 
 static int make_signing_key(const char *dir, ts_key_t which, cJSON *keys)
 {
@@ -243,5 +249,5 @@ int ts_keys_init(const char *dir, const ts_party_t *party)
     if (make_certificates(dir) != 0 || make_signing_keys(dir) != 0 || make_token(dir) != 0
         || save(dir, "events", "", 0, 0600) != 0)
         return -1;
-    return make_party(dir, party);              /* last: its presence says that the directory is whole */
+    return make_party(dir, party); /* last: its presence says that the directory is whole */
 }

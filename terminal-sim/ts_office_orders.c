@@ -72,7 +72,8 @@ ts_order_ref_t *ts_orders_get(ts_orders_t *o, const char *number)
 
     if (found)
         return found;
-    if ((o->n == o->size && grow_orders(o) != 0) || ((o->n + 1) * 2 > o->n_slots && grow_slots(o) != 0))
+    if ((o->n == o->size && grow_orders(o) != 0)
+        || ((o->n + 1) * 2 > o->n_slots && grow_slots(o) != 0))
         return NULL;
     copy = strdup(number);
     if (!copy)
@@ -100,7 +101,8 @@ static int keep_measures(cJSON *record, uint16_t mask)
     for (int i = cJSON_GetArraySize(measures) - 1; i >= 0; i--) {
         const cJSON *name = cJSON_GetArrayItem(measures, i);
 
-        bit = cJSON_IsString(name) ? jd_measure_bit(name->valuestring, strlen(name->valuestring)) : -1;
+        bit = cJSON_IsString(name) ? jd_measure_bit(name->valuestring, strlen(name->valuestring))
+                                   : -1;
         if (bit >= 0 && mask >> bit & 1)
             cJSON_DeleteItemFromArray(measures, i);
     }

@@ -1,5 +1,6 @@
 /*
- * ts_office_orders.h - orders by number: where the record stands in the log, and what was lifted or marked.
+ * ts_office_orders.h - orders by number: where the record stands in the log, and what was lifted or
+ * marked.
  */
 #ifndef TS_OFFICE_ORDERS_H
 #define TS_OFFICE_ORDERS_H
@@ -35,8 +36,9 @@ ts_order_ref_t *ts_orders_get(ts_orders_t *o, const char *number);
 void ts_orders_fini(ts_orders_t *o);
 
 /*
- * The record as it is in force: lifted measures taken out, mark put in. Returns malloc'ed text without newline, or NULL when nothing of it is in
- * force. A record without anything to change comes back byte for byte.
+ * The record as it is in force: lifted measures taken out, mark put in. Returns malloc'ed text
+ * without newline, or NULL when nothing of it is in force. A record without anything to change
+ * comes back byte for byte.
  */
 char *ts_order_in_force(const ts_order_ref_t *o, const char *record, size_t len, size_t *out_len);
 

@@ -13,7 +13,7 @@ static ts_endpoint_t endpoint(ts_lane_t lane)
     return lane == TS_RELIEF ? TS_AT_RELIEF : TS_AT_CHANGES;
 }
 
-/* ---- what a poll says -------------------------------------------------------------------------------------------- */
+/* ---- what a poll says ------------------------------------------------------------------------ */
 
 static void take_errors(ts_office_t *o, ts_lane_t lane, const cJSON *errors)
 {
@@ -38,7 +38,8 @@ const char *ts_poll_read(ts_poll_t *p, ts_office_t *o, ts_lane_t lane, const cha
 
     if (!cJSON_IsObject(json))
         wrong = "the body is not a JSON object";
-    else if ((ack && !cJSON_IsArray(ack)) || (errors && !cJSON_IsObject(errors)) || (max && !cJSON_IsNumber(max)))
+    else if ((ack && !cJSON_IsArray(ack)) || (errors && !cJSON_IsObject(errors))
+             || (max && !cJSON_IsNumber(max)))
         wrong = "ack must be an array, setErrs an object, maxEvents a number";
     if (!wrong) {
         cJSON_ArrayForEach(jti, ack) {
@@ -46,14 +47,17 @@ const char *ts_poll_read(ts_poll_t *p, ts_office_t *o, ts_lane_t lane, const cha
                 ts_store_ack(o->store, lane, ts_now(), jti->valuestring);
         }
         take_errors(o, lane, errors);
-        p->max_events = max && max->valuedouble >= 0 && max->valuedouble < EVENTS_MAX ? (unsigned) max->valuedouble : EVENTS_MAX;
-        p->return_immediately = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "returnImmediately"));
+        p->max_events = max && max->valuedouble >= 0 && max->valuedouble < EVENTS_MAX
+                            ? (unsigned) max->valuedouble
+                            : EVENTS_MAX;
+        p->return_immediately =
+            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "returnImmediately"));
     }
     cJSON_Delete(json);
     return wrong;
 }
 
-/* ---- what it is answered ----------------------------------------------------------------------------------------- */
+/* ---- what it is answered --------------------------------------------------------------------- */
 
 /* First waiting seq that is to be offered, 0 = none. */
 static uint64_t first_offered(ts_office_t *o, ts_lane_t lane)
@@ -67,7 +71,8 @@ static uint64_t first_offered(ts_office_t *o, ts_lane_t lane)
 
 static int replays(ts_office_t *o, ts_lane_t lane)
 {
-    return (ts_fault(o->faults, TS_F_OLD_SEQ, endpoint(lane)) || ts_fault(o->faults, TS_F_FORK, endpoint(lane)))
+    return (ts_fault(o->faults, TS_F_OLD_SEQ, endpoint(lane))
+            || ts_fault(o->faults, TS_F_FORK, endpoint(lane)))
            && ts_store_last(o->store, lane, TS_ACKED) > 0;
 }
 
@@ -78,7 +83,8 @@ int ts_poll_ready(ts_office_t *o, ts_lane_t lane)
     return first_offered(o, lane) > 0 || replays(o, lane);
 }
 
-static int add_token(ts_office_t *o, ts_lane_t lane, uint64_t seq, ts_token_kind_t kind, cJSON *sets)
+static int add_token(ts_office_t *o, ts_lane_t lane, uint64_t seq, ts_token_kind_t kind,
+                     cJSON *sets)
 {
     char jti[TS_JTI_SIZE], *jws = ts_token_jws(o, lane, seq, kind, jti);
 
@@ -123,8 +129,9 @@ static void add_replays(ts_office_t *o, ts_lane_t lane, cJSON *sets)
 /* Faults of tokens count an answer when it brought one. */
 static void count_faults(ts_office_t *o, ts_lane_t lane, const cJSON *sets)
 {
-    static const ts_fault_kind_t of_tokens[] = { TS_F_BAD_SIGNATURE, TS_F_UNKNOWN_KID, TS_F_RELIEF_KEY, TS_F_GAP, TS_F_SHUFFLE,
-                                                 TS_F_MALFORMED };
+    static const ts_fault_kind_t of_tokens[] = { TS_F_BAD_SIGNATURE, TS_F_UNKNOWN_KID,
+                                                 TS_F_RELIEF_KEY,    TS_F_GAP,
+                                                 TS_F_SHUFFLE,       TS_F_MALFORMED };
 
     if (!sets->child)
         return;

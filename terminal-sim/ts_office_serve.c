@@ -1,5 +1,5 @@
 /*
- * ts_office_serve.c - the office's loop: the feed, control commands over a socket, snapshots being built, signals.
+ * ts_office_serve.c - the office's loop: the feed, control socket, snapshot child, signals.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,8 +34,8 @@ static int listen_socket(const char *dir)
         return -1;
     unlink(address.sun_path);                   /* of a process that is gone: we hold the lock */
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *) &address, sizeof address) != 0 || chmod(address.sun_path, 0600) != 0
-        || listen(fd, 64) != 0) {
+    if (fd < 0 || bind(fd, (const struct sockaddr *) &address, sizeof address) != 0
+        || chmod(address.sun_path, 0600) != 0 || listen(fd, 64) != 0) {
         ts_complain("%s: %s", address.sun_path, strerror(errno));
         if (fd >= 0)
             close(fd);
@@ -44,7 +44,7 @@ static int listen_socket(const char *dir)
     return fd;
 }
 
-/* ---- one control connection -------------------------------------------------------------------------------------- */
+/* ---- one control connection ------------------------------------------------------------------ */
 
 /* The request is the first line; what follows belongs to the command. */
 static void answer_request(ts_office_t *o, FILE *in, FILE *out)
@@ -59,7 +59,7 @@ static void answer_request(ts_office_t *o, FILE *in, FILE *out)
         ts_command(o, request, in, answer);
         cJSON_Delete(request);
         while (getline(&line, &size, in) > 0) {
-        }                                       /* what a failed command left unread; closing on it would cut the answer */
+        } /* what a failed command left unread; closing on it would cut the answer */
     }
     if (answer)
         fclose(answer);
@@ -91,7 +91,7 @@ static void serve_control(server_t *s)
         fclose(out);
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void run(server_t *s)
 {
@@ -101,7 +101,8 @@ static void run(server_t *s)
         struct pollfd fds[FDS] = { [FEED] = { .fd = ts_feed_fd(s->feed), .events = POLLIN },
                                    [CONTROL] = { .fd = s->listener, .events = POLLIN },
                                    [SIGNALS] = { .fd = s->signals, .events = POLLIN },
-                                   [BUILD] = { .fd = ts_snapshots_fd(s->office.snapshots), .events = POLLIN } };
+                                   [BUILD] = { .fd = ts_snapshots_fd(s->office.snapshots),
+                                               .events = POLLIN } };
 
         if (poll(fds, FDS, ts_feed_wake(s->feed)) < 0 && errno != EINTR)
             return;
@@ -116,7 +117,8 @@ static void run(server_t *s)
     }
 }
 
-static int begin(server_t *s, const char *dir, const ts_feed_options_t *options, const char *port_file)
+static int begin(server_t *s, const char *dir, const ts_feed_options_t *options,
+                 const char *port_file)
 {
     char text[16];
     sigset_t signals;
@@ -152,7 +154,8 @@ int ts_serve(const char *dir, const ts_feed_options_t *options, const char *port
         return TS_EXIT_USAGE;
     rc = begin(&s, dir, options, port_file);
     if (rc == 0) {
-        printf("office of list %s: https://127.0.0.1:%u/v1\n", s.office.party.list, ts_feed_port(s.feed));
+        printf("office of list %s: https://127.0.0.1:%u/v1\n", s.office.party.list,
+               ts_feed_port(s.feed));
         fflush(stdout);
         run(&s);
     }

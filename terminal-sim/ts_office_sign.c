@@ -25,7 +25,9 @@ int ts_signer_load(ts_signer_t *s, const char *dir)
             fclose(f);
         }
         if (!s->key[i]) {
-            ts_complain("%s/%s: no private key there; is this an office's directory? (office init DIR)", dir, name);
+            ts_complain(
+                "%s/%s: no private key there; is this an office's directory? (office init DIR)",
+                dir, name);
             ts_signer_fini(s);
             return -1;
         }
@@ -57,22 +59,25 @@ static int sign(EVP_PKEY *key, const char *text, size_t len, unsigned char signa
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     size_t signature_len = SIGNATURE_LEN;
-    int ok = ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1
-             && EVP_DigestSign(ctx, signature, &signature_len, (const unsigned char *) text, len) == 1;
+    int ok =
+        ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1
+        && EVP_DigestSign(ctx, signature, &signature_len, (const unsigned char *) text, len) == 1;
 
     EVP_MD_CTX_free(ctx);
     return ok ? 0 : -1;
 }
 
-char *ts_jws(const ts_signer_t *s, ts_key_t key, const char *typ, const cJSON *payload, unsigned twist)
+char *ts_jws(const ts_signer_t *s, ts_key_t key, const char *typ, const cJSON *payload,
+             unsigned twist)
 {
     unsigned char signature[SIGNATURE_LEN];
     char header[160], *body, *jws = NULL;
     int header_len;
     size_t n;
 
-    header_len = snprintf(header, sizeof header, "{\"alg\":\"EdDSA\",\"kid\":\"%s\",\"typ\":\"%s\"}",
-                          twist & TS_TWIST_KID ? "nobody-1" : ts_key_names[key], typ);
+    header_len =
+        snprintf(header, sizeof header, "{\"alg\":\"EdDSA\",\"kid\":\"%s\",\"typ\":\"%s\"}",
+                 twist & TS_TWIST_KID ? "nobody-1" : ts_key_names[key], typ);
     body = cJSON_PrintUnformatted(payload);
     if (body)
         jws = malloc(((size_t) header_len + strlen(body) + SIGNATURE_LEN) / 3 * 4 + 32);

@@ -1,5 +1,5 @@
 /*
- * ts_office_snapshot.c - builds the records of a snapshot in a child process, so that a large list never delays the feed.
+ * ts_office_snapshot.c - builds the records of a snapshot in a child, so that the feed goes on.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -57,7 +57,7 @@ void ts_snapshots_destroy(ts_snapshots_t *s)
     free(s);
 }
 
-/* ---- the child --------------------------------------------------------------------------------------------------- */
+/* ---- the child ------------------------------------------------------------------------------- */
 
 typedef struct {
     FILE          *out;
@@ -69,8 +69,8 @@ static int write_record(void *data, const char *record, size_t len)
 {
     writer_t *w = data;
 
-    if (fwrite(record, 1, len, w->out) != len || putc('\n', w->out) == EOF || EVP_DigestUpdate(w->hash, record, len) != 1
-        || EVP_DigestUpdate(w->hash, "\n", 1) != 1)
+    if (fwrite(record, 1, len, w->out) != len || putc('\n', w->out) == EOF
+        || EVP_DigestUpdate(w->hash, record, len) != 1 || EVP_DigestUpdate(w->hash, "\n", 1) != 1)
         return 1;
     w->snapshot->count++;
     w->snapshot->bytes += len + 1;
@@ -114,8 +114,9 @@ int ts_snapshots_build(ts_snapshots_t *s, const ts_store_t *store)
         ts_complain("pipe: %s", strerror(errno));
         return -1;
     }
-    s->building = (ts_snapshot_t) { .epoch = ts_store_epoch(store), .seq = ts_store_seq(store, TS_CHANGES),
-                                    .relief_seq = ts_store_seq(store, TS_RELIEF) };
+    s->building = (ts_snapshot_t){ .epoch = ts_store_epoch(store),
+                                   .seq = ts_store_seq(store, TS_CHANGES),
+                                   .relief_seq = ts_store_seq(store, TS_RELIEF) };
     s->child = fork();
     if (s->child == 0) {
         int ok = build(s->dir, store, &s->building) == 0
@@ -134,7 +135,7 @@ int ts_snapshots_build(ts_snapshots_t *s, const ts_store_t *store)
     return 0;
 }
 
-/* ---- its result -------------------------------------------------------------------------------------------------- */
+/* ---- its result ------------------------------------------------------------------------------ */
 
 /* Removes records that no valid statement names. */
 static void prune(const ts_snapshots_t *s)
@@ -146,7 +147,8 @@ static void prune(const ts_snapshots_t *s)
     while (dir && (entry = readdir(dir)) != NULL) {
         const char *path = ts_path(s->dir, entry->d_name);
 
-        if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_mtime + TS_SNAPSHOT_VALID_SEC < ts_now())
+        if (stat(path, &st) == 0 && S_ISREG(st.st_mode)
+            && st.st_mtime + TS_SNAPSHOT_VALID_SEC < ts_now())
             unlink(path);
     }
     if (dir)
@@ -186,7 +188,8 @@ const ts_snapshot_t *ts_snapshots_newest(const ts_snapshots_t *s)
 
 int ts_snapshots_current(const ts_snapshots_t *s, const ts_store_t *store)
 {
-    return s->have && s->newest.epoch == ts_store_epoch(store) && s->newest.seq == ts_store_seq(store, TS_CHANGES)
+    return s->have && s->newest.epoch == ts_store_epoch(store)
+           && s->newest.seq == ts_store_seq(store, TS_CHANGES)
            && s->newest.relief_seq == ts_store_seq(store, TS_RELIEF);
 }
 

@@ -1,7 +1,8 @@
 /*
- * ts_office_store.c - the office's log of events and what follows from it: seqs, waiting tokens, orders in force.
+ * ts_office_store.c - the office's log of events and what follows from it.
  *
- * Memory holds where things stand in the log, not the things: 16 bytes an event, about 100 an order.
+ * Memory holds where things stand in the log, not the things: 16 bytes an event, about 100 an
+ * order.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +46,8 @@ struct ts_store {
 };
 
 const char *const ts_lane_names[TS_LANES] = { "changes", "relief" };
-const char *const ts_event_names[TS_EV_N] = { "order", "baseline", "lift", "mark", "epoch", "ack", "err", "quarantine" };
+const char *const ts_event_names[TS_EV_N] = { "order", "baseline", "lift", "mark",
+                                              "epoch", "ack",      "err",  "quarantine" };
 const char *const ts_state_names[] = { "pending", "acked", "failed", "settled" };
 
 static ts_lane_t lane_of(ts_event_kind_t kind)
@@ -53,7 +55,7 @@ static ts_lane_t lane_of(ts_event_kind_t kind)
     return kind == TS_EV_LIFT || kind == TS_EV_MARK ? TS_RELIEF : TS_CHANGES;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 /* Cuts a line (NUL-terminated, without newline) in place. Returns 0 or -1. */
 static int parse(char *line, ts_event_t *ev)
@@ -68,9 +70,13 @@ static int parse(char *line, ts_event_t *ev)
     }
     while (kind < TS_EV_N && strcmp(ts_event_names[kind], field[0]) != 0)
         kind++;
-    *ev = (ts_event_t) { .kind = (ts_event_kind_t) kind, .epoch = (unsigned) strtoul(field[1], NULL, 10),
-                         .seq = strtoull(field[2], NULL, 10), .at = strtoll(field[3], NULL, 10),
-                         .jti = field[4], .number = field[5], .rest = rest };
+    *ev = (ts_event_t){ .kind = (ts_event_kind_t) kind,
+                        .epoch = (unsigned) strtoul(field[1], NULL, 10),
+                        .seq = strtoull(field[2], NULL, 10),
+                        .at = strtoll(field[3], NULL, 10),
+                        .jti = field[4],
+                        .number = field[5],
+                        .rest = rest };
     return kind < TS_EV_N ? 0 : -1;
 }
 
@@ -99,7 +105,7 @@ int ts_store_event(const ts_store_t *s, ts_lane_t lane, uint64_t seq, ts_event_t
     return -1;
 }
 
-/* ---- what follows from an event ---------------------------------------------------------------------------------- */
+/* ---- what follows from an event -------------------------------------------------------------- */
 
 static int lane_add(lane_t *l, uint64_t offset, uint32_t len, ts_event_state_t state)
 {
@@ -138,7 +144,9 @@ static uint16_t lifted(const char *rest)
     if (cJSON_IsArray(array)) {
         mask = 0;
         cJSON_ArrayForEach(name, array) {
-            bit = cJSON_IsString(name) ? jd_measure_bit(name->valuestring, strlen(name->valuestring)) : -1;
+            bit = cJSON_IsString(name)
+                      ? jd_measure_bit(name->valuestring, strlen(name->valuestring))
+                      : -1;
             mask |= (uint16_t) (bit < 0 ? 0 : 1u << bit);
         }
     }
@@ -156,8 +164,10 @@ static void settle_changes(lane_t *l)
     l->first = l->n;
 }
 
-/* Takes one event whose record or other rest stands `rest_offset` into the log. Returns 0 or -1: memory, or not an office's log. */
-static int take_published(ts_store_t *s, const ts_event_t *ev, uint64_t offset, uint32_t len, uint32_t head_len)
+/* Takes one event whose record or other rest stands `rest_offset` into the log. Returns 0 or -1:
+ * memory, or not an office's log. */
+static int take_published(ts_store_t *s, const ts_event_t *ev, uint64_t offset, uint32_t len,
+                          uint32_t head_len)
 {
     lane_t *l = &s->lane[lane_of(ev->kind)];
     ts_order_ref_t *o = ts_orders_get(&s->orders, ev->number);
@@ -177,7 +187,8 @@ static int take_published(ts_store_t *s, const ts_event_t *ev, uint64_t offset, 
     return 0;
 }
 
-static int take(ts_store_t *s, const ts_event_t *ev, uint64_t offset, uint32_t len, uint32_t head_len)
+static int take(ts_store_t *s, const ts_event_t *ev, uint64_t offset, uint32_t len,
+                uint32_t head_len)
 {
     lane_t *l = &s->lane[ev->jti[0] == 'r' ? TS_RELIEF : TS_CHANGES];
 
@@ -202,10 +213,12 @@ static int take(ts_store_t *s, const ts_event_t *ev, uint64_t offset, uint32_t l
     }
 }
 
-/* ---- reading the log --------------------------------------------------------------------------------------------- */
+/* ---- reading the log ------------------------------------------------------------------------- */
 
-/* Calls `each` for the whole lines of the log. Returns the offset behind the last of them, or -1: stopped, or not a log (told). */
-typedef int (*line_fn)(void *data, const ts_event_t *ev, uint64_t offset, uint32_t len, uint32_t head_len);
+/* Calls `each` for the whole lines of the log. Returns the offset behind the last of them, or -1:
+ * stopped, or not a log (told). */
+typedef int (*line_fn)(void *data, const ts_event_t *ev, uint64_t offset, uint32_t len,
+                       uint32_t head_len);
 
 static int64_t each_line(const ts_store_t *s, line_fn each, void *data)
 {
@@ -226,7 +239,8 @@ static int64_t each_line(const ts_store_t *s, line_fn each, void *data)
         line[n - 1] = '\0';
         number++;
         if (parse(line, &ev) != 0
-            || each(data, &ev, (uint64_t) offset, (uint32_t) n - 1, (uint32_t) (ev.rest - line)) != 0) {
+            || each(data, &ev, (uint64_t) offset, (uint32_t) n - 1, (uint32_t) (ev.rest - line))
+                   != 0) {
             ts_complain("%s/events:%u: not what an office wrote", s->dir, number);
             offset = -1;
         } else {
@@ -238,7 +252,8 @@ static int64_t each_line(const ts_store_t *s, line_fn each, void *data)
     return offset;
 }
 
-static int load_line(void *data, const ts_event_t *ev, uint64_t offset, uint32_t len, uint32_t head_len)
+static int load_line(void *data, const ts_event_t *ev, uint64_t offset, uint32_t len,
+                     uint32_t head_len)
 {
     return take(data, ev, offset, len, head_len);
 }
@@ -264,7 +279,8 @@ ts_store_t *ts_store_open(const char *dir)
     }
     setvbuf(s->log, NULL, _IOFBF, LOG_BUFFER);
     end = each_line(s, load_line, s);
-    if (end < 0 || ftruncate(s->fd, end) != 0) {            /* a last line without newline was never told to anybody */
+    if (end < 0
+        || ftruncate(s->fd, end) != 0) { /* a last line without newline was never told to anybody */
         ts_store_close(s);
         return NULL;
     }
@@ -286,7 +302,7 @@ void ts_store_close(ts_store_t *s)
     free(s);
 }
 
-/* ---- where the office stands ------------------------------------------------------------------------------------- */
+/* ---- where the office stands ----------------------------------------------------------------- */
 
 unsigned ts_store_epoch(const ts_store_t *s)
 {
@@ -368,7 +384,8 @@ typedef struct {
     void       *data;
 } log_t;
 
-static int log_line(void *data, const ts_event_t *ev, uint64_t offset, uint32_t len, uint32_t head_len)
+static int log_line(void *data, const ts_event_t *ev, uint64_t offset, uint32_t len,
+                    uint32_t head_len)
 {
     log_t *log = data;
 
@@ -385,17 +402,17 @@ int ts_store_log(const ts_store_t *s, ts_event_fn each, void *data)
     return each_line(s, log_line, &log) < 0 ? -1 : 0;
 }
 
-/* ---- appending --------------------------------------------------------------------------------------------------- */
+/* ---- appending ------------------------------------------------------------------------------- */
 
 /* Writes a line and takes it. Returns 0 or -1 (told). */
 static int append(ts_store_t *s, const ts_event_t *ev, size_t rest_len)
 {
     char head[HEAD_MAX];
-    int n = snprintf(head, sizeof head, "%s %u %" PRIu64 " %" PRId64 " %s %s ", ts_event_names[ev->kind], ev->epoch,
-                     ev->seq, ev->at, ev->jti, ev->number);
+    int n = snprintf(head, sizeof head, "%s %u %" PRIu64 " %" PRId64 " %s %s ",
+                     ts_event_names[ev->kind], ev->epoch, ev->seq, ev->at, ev->jti, ev->number);
 
-    if (fwrite(head, 1, (size_t) n, s->log) != (size_t) n || fwrite(ev->rest, 1, rest_len, s->log) != rest_len
-        || putc('\n', s->log) == EOF) {
+    if (fwrite(head, 1, (size_t) n, s->log) != (size_t) n
+        || fwrite(ev->rest, 1, rest_len, s->log) != rest_len || putc('\n', s->log) == EOF) {
         ts_complain("%s/events: %s", s->dir, strerror(errno));
         return -1;
     }
@@ -407,10 +424,16 @@ static int append(ts_store_t *s, const ts_event_t *ev, size_t rest_len)
     return 0;
 }
 
-uint64_t ts_store_append(ts_store_t *s, ts_event_kind_t kind, int64_t at, const char *number, const char *rest, size_t len)
+uint64_t ts_store_append(ts_store_t *s, ts_event_kind_t kind, int64_t at, const char *number,
+                         const char *rest, size_t len)
 {
     ts_lane_t lane = lane_of(kind);
-    ts_event_t ev = { .kind = kind, .epoch = s->epoch, .seq = s->lane[lane].n + 1, .at = at, .number = number, .rest = rest };
+    ts_event_t ev = { .kind = kind,
+                      .epoch = s->epoch,
+                      .seq = s->lane[lane].n + 1,
+                      .at = at,
+                      .number = number,
+                      .rest = rest };
     char jti[TS_JTI_SIZE];
     uint64_t chance;
 
@@ -423,7 +446,9 @@ uint64_t ts_store_append(ts_store_t *s, ts_event_kind_t kind, int64_t at, const 
 
 int ts_store_epoch_set(ts_store_t *s, int64_t at, unsigned epoch)
 {
-    ts_event_t ev = { .kind = TS_EV_EPOCH, .epoch = epoch, .at = at, .jti = "-", .number = "-", .rest = "-" };
+    ts_event_t ev = {
+        .kind = TS_EV_EPOCH, .epoch = epoch, .at = at, .jti = "-", .number = "-", .rest = "-"
+    };
 
     return append(s, &ev, 1);
 }
@@ -436,18 +461,26 @@ int ts_store_sync(ts_store_t *s)
     return -1;
 }
 
-/* An answer of the receiver to one token. Not synced: an acknowledgement that is lost brings the token again. */
-static void answered(ts_store_t *s, ts_event_kind_t kind, ts_lane_t lane, int64_t at, const char *jti, const char *rest)
+/* An answer of the receiver to one token. Not synced: an acknowledgement that is lost brings the
+ * token again. */
+static void answered(ts_store_t *s, ts_event_kind_t kind, ts_lane_t lane, int64_t at,
+                     const char *jti, const char *rest)
 {
     unsigned long long seq;
     ts_event_t ev;
     char *line;
 
-    if (jti[0] != ts_lane_names[lane][0] || sscanf(jti + 1, "-%llu-", &seq) != 1 || seq == 0 || seq > s->lane[lane].n
-        || ts_store_state(s, lane, seq) != TS_PENDING || ts_store_event(s, lane, seq, &ev, &line) != 0)
+    if (jti[0] != ts_lane_names[lane][0] || sscanf(jti + 1, "-%llu-", &seq) != 1 || seq == 0
+        || seq > s->lane[lane].n || ts_store_state(s, lane, seq) != TS_PENDING
+        || ts_store_event(s, lane, seq, &ev, &line) != 0)
         return;
     if (strcmp(ev.jti, jti) == 0) {
-        ts_event_t answer = { .kind = kind, .epoch = s->epoch, .seq = seq, .at = at, .jti = jti, .number = ev.number,
+        ts_event_t answer = { .kind = kind,
+                              .epoch = s->epoch,
+                              .seq = seq,
+                              .at = at,
+                              .jti = jti,
+                              .number = ev.number,
                               .rest = rest };
 
         append(s, &answer, strlen(rest));
@@ -468,7 +501,12 @@ void ts_store_err(ts_store_t *s, ts_lane_t lane, int64_t at, const char *jti, co
 
 void ts_store_quarantine(ts_store_t *s, int64_t at, const char *number, const char *rest)
 {
-    ts_event_t ev = { .kind = TS_EV_QUARANTINE, .epoch = s->epoch, .at = at, .jti = "-", .number = number, .rest = rest };
+    ts_event_t ev = { .kind = TS_EV_QUARANTINE,
+                      .epoch = s->epoch,
+                      .at = at,
+                      .jti = "-",
+                      .number = number,
+                      .rest = rest };
 
     append(s, &ev, strlen(rest));
     fflush(s->log);
