@@ -15,7 +15,8 @@ typedef struct {
 } subcommand_t;
 
 static const subcommand_t subcommands[] = {
-    { "office", ts_office_main, "a credit office that speaks feed version 1, with faults on demand" },
+    { "office", ts_office_main,
+      "a credit office that speaks feed version 1, with faults on demand" },
     { "bus", ts_bus_main, "bus validators" },
     { "kiosk", ts_kiosk_main, "library kiosks" },
     { "counter", ts_counter_main, "citizen-card counters" },
