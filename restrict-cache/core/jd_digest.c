@@ -6,49 +6,71 @@
 
 #define SCHEME_NAME_MAX  8
 
-static uint64_t read_u64(const uint8_t *p)
+/* One expression: compilers make it one load. */
+static inline uint64_t read_u64(const uint8_t *p)
 {
-    uint64_t v = 0;
-
-    for (int i = 7; i >= 0; i--) {
-        v = v << 8 | p[i];
-    }
-    return v;
+    return (uint64_t) p[0] | (uint64_t) p[1] << 8 | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24 |
+           (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40 | (uint64_t) p[6] << 48 |
+           (uint64_t) p[7] << 56;
 }
 
-static void write_u64(uint8_t *p, uint64_t v)
+static inline void write_u64(uint8_t *p, uint64_t v)
 {
-    for (int i = 0; i < 8; i++) {
-        p[i] = (uint8_t) (v >> (8 * i));
-    }
+    p[0] = (uint8_t) v;
+    p[1] = (uint8_t) (v >> 8);
+    p[2] = (uint8_t) (v >> 16);
+    p[3] = (uint8_t) (v >> 24);
+    p[4] = (uint8_t) (v >> 32);
+    p[5] = (uint8_t) (v >> 40);
+    p[6] = (uint8_t) (v >> 48);
+    p[7] = (uint8_t) (v >> 56);
 }
 
-static uint64_t rotate(uint64_t x, int bits)
+static inline uint64_t rotate(uint64_t x, int bits)
 {
     return x << bits | x >> (64 - bits);
 }
 
-static void sip_rounds(uint64_t v[4], int n)
+/* Four words by name, not an array: they stay in registers. */
+typedef struct {
+    uint64_t a, b, c, d;
+} sip_t;
+
+static inline sip_t sip_round(sip_t v)
 {
-    while (n-- > 0) {
-        v[0] += v[1];
-        v[2] += v[3];
-        v[1] = rotate(v[1], 13) ^ v[0];
-        v[3] = rotate(v[3], 16) ^ v[2];
-        v[0] = rotate(v[0], 32);
-        v[2] += v[1];
-        v[0] += v[3];
-        v[1] = rotate(v[1], 17) ^ v[2];
-        v[3] = rotate(v[3], 21) ^ v[0];
-        v[2] = rotate(v[2], 32);
-    }
+    v.a += v.b;
+    v.c += v.d;
+    v.b = rotate(v.b, 13) ^ v.a;
+    v.d = rotate(v.d, 16) ^ v.c;
+    v.a = rotate(v.a, 32);
+    v.c += v.b;
+    v.a += v.d;
+    v.b = rotate(v.b, 17) ^ v.c;
+    v.d = rotate(v.d, 21) ^ v.a;
+    v.c = rotate(v.c, 32);
+
+    return v;
+}
+
+static inline sip_t sip_word(sip_t v, uint64_t m)
+{
+    v.d ^= m;
+    v = sip_round(sip_round(v));
+    v.a ^= m;
+
+    return v;
+}
+
+static inline sip_t sip_end(sip_t v)
+{
+    return sip_round(sip_round(sip_round(sip_round(v))));
 }
 
 void jd_siphash128(const uint8_t key[JD_KEY_LEN], const void *in, size_t len, uint8_t out[16])
 {
     const uint8_t *p = in;
     uint64_t k0 = read_u64(key), k1 = read_u64(key + 8);
-    uint64_t v[4] = {
+    sip_t v = {
         k0 ^ 0x736f6d6570736575u,
         k1 ^ 0x646f72616e646f6du ^ 0xee,
         k0 ^ 0x6c7967656e657261u,
@@ -58,24 +80,19 @@ void jd_siphash128(const uint8_t key[JD_KEY_LEN], const void *in, size_t len, ui
     size_t left = len;
 
     for (; left >= 8; left -= 8, p += 8) {
-        uint64_t m = read_u64(p);
-        v[3] ^= m;
-        sip_rounds(v, 2);
-        v[0] ^= m;
+        v = sip_word(v, read_u64(p));
     }
     for (size_t i = 0; i < left; i++) {
         last |= (uint64_t) p[i] << (8 * i);
     }
-    v[3] ^= last;
-    sip_rounds(v, 2);
-    v[0] ^= last;
+    v = sip_word(v, last);
 
-    v[2] ^= 0xee;
-    sip_rounds(v, 4);
-    write_u64(out, v[0] ^ v[1] ^ v[2] ^ v[3]);
-    v[1] ^= 0xdd;
-    sip_rounds(v, 4);
-    write_u64(out + 8, v[0] ^ v[1] ^ v[2] ^ v[3]);
+    v.c ^= 0xee;
+    v = sip_end(v);
+    write_u64(out, v.a ^ v.b ^ v.c ^ v.d);
+    v.b ^= 0xdd;
+    v = sip_end(v);
+    write_u64(out + 8, v.a ^ v.b ^ v.c ^ v.d);
 }
 
 void jd_key_init(jd_key_t *k, const char *id, const uint8_t raw[JD_KEY_LEN])
