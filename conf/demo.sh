@@ -108,24 +108,25 @@ for measure in bus.ride bike.rent library.checkout tour.annual_pass; do
     cat >>"$D/restrict-cached.conf" <<E2
 
 [measure $measure]
-legal_source = Rules on restrictions of the city of Example, article 7 (fictional, for this demo)
-authority = Example City Court
+legal_source = Rules on city services of Example, article 7 (fictional, for this demo)
+authority = Example City Transport Authority
 max_term = 365d
 E2
 done
 
 # ---- orders of this story -----------------------------------------------------------------------------------
-order() { # order NUMBER SCHEME ID MEASURES(JSON) [EFFECT]
-    printf '{"order":"%s","subject":{"scheme":"%s","id":"%s"},"measures":%s,"authority":"Example City Court","basis":"Rules on restrictions of the city of Example, article 7 (fictional)","relevance":"unpaid judgment, fictional","served":"%s","from":"%sT00:00:00+08:00","until":"%sT00:00:00+08:00","effect":"%s","objection":false,"contest":{"url":"https://court.example/contest","phone":"0100-0000"},"repair":{"url":"https://court.example/repair","phone":"0100-0001"}}\n' \
-        "$1" "$2" "$3" "$4" "$(date -d '-20 days' +%F)" "$(date -d '-10 days' +%F)" "$(date -d '+90 days' +%F)" "${5:-enforce}"
+# Each order's relevance ties the measure to the conduct; all of it is fictional.
+order() { # order NUMBER SCHEME ID MEASURES(JSON) RELEVANCE
+    printf '{"order":"%s","subject":{"scheme":"%s","id":"%s"},"measures":%s,"authority":"Example City Transport Authority","basis":"Rules on city services of Example, article 7 (fictional)","relevance":"%s","served":"%s","from":"%sT00:00:00+08:00","until":"%sT00:00:00+08:00","effect":"enforce","objection":false,"contest":{"url":"https://authority.example/contest","phone":"0100-0000"},"repair":{"url":"https://authority.example/repair","phone":"0100-0001"}}\n' \
+        "$1" "$2" "$3" "$4" "$5" "$(date -d '-20 days' +%F)" "$(date -d '-10 days' +%F)" "$(date -d '+90 days' +%F)"
 }
 LI=3401005512 LI_PATRON=P-3401005512 WANG=3401007777
 {
-    order EX-2026-0117 card "$LI" '["bus.ride","bike.rent"]'
-    order EX-2026-0118 patron "$LI_PATRON" '["library.checkout"]'
-    order EX-2026-0119 card "$WANG" '["bus.ride","tour.annual_pass"]'
+    order EX-2026-0117 card "$LI" '["bus.ride","bike.rent"]' "fares and rentals left unpaid after a formal demand"
+    order EX-2026-0118 patron "$LI_PATRON" '["library.checkout"]' "loans not returned after a formal demand"
+    order EX-2026-0119 card "$WANG" '["bus.ride","tour.annual_pass"]' "a transport pass forged"
 } >"$D/orders.ndjson"
-"$B/terminal-sim" office generate 500 --seed 7 2>/dev/null | sed "s/\"authority\":\"[^\"]*\"/\"authority\":\"Example City Court\"/" >"$D/generated.ndjson"
+"$B/terminal-sim" office generate 500 --seed 7 --measures bus.ride --authority "Example City Transport Authority" >"$D/generated.ndjson"
 
 # ---- start ------------------------------------------------------------------------------------------------------
 step "Starting office, Redis, daemon, backends and nginx on loopback, in build/demo"
@@ -164,6 +165,9 @@ t0=$(ms)
 until_ok 10 taps_as $LI 403 || true
 tell "from publish to the first denial: $(($(ms) - t0)) ms, both commands included"
 "$B/terminal-sim" office publish "$D/office" "$D/generated.ndjson" >/dev/null
+all_there() { status | jq -e '.lists[0].count == 503'; }
+until_ok 20 all_there || is "cards in the zone" "$(status | jq '.lists[0].count')" 503
+tell "cards in the zone: $(status | jq '.lists[0].count')"
 
 step "2. A card under an order, at the bus: denied, and told why"
 is "Li's card at the bus" "$(tap $LI)" 403

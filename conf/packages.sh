@@ -6,6 +6,7 @@ RUN_PACKAGES="nginx-core redis-server curl jq openssl procps iproute2 ca-certifi
 TEST_PACKAGES="libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-redis python3-cryptography
     python3-hypothesis python3-h2 python3-requests gcovr clang libclang-rt-dev dpkg-dev iproute2 libfaketime
     libnginx-mod-nchan"
+BENCH_PACKAGES="wrk valgrind python3 python3-redis"
 
 # install_packages LIST: installs what is missing. Debian starts a server that it installs; RUNLEVEL=1 asks it not to.
 install_packages() {

@@ -148,7 +148,7 @@ done
 
 # ---- everything with real processes -------------------------------------------------------------------
 say "real nginx, Redis, daemon, office, terminals"
-run_pytest all -n 2 --dist loadfile tests/core tests/nginx tests/daemon tests/sim
+run_pytest all -n 2 --dist loadfile tests/core tests/nginx tests/daemon tests/sim tests/chain
 
 say "coverage of C lines (sanitised build, all of the above)"
 gcovr -r "$TOP" --object-directory "$T" --filter 'restrict-cache/' --filter 'ngx_jd_module/' \
