@@ -635,6 +635,8 @@ static int act(world_t *w, int a)
 /* Whether an action needs the journal: 0 no, 1 yes, -1 it is not enabled at all. */
 static int touches_journal(const world_t *w, int a)
 {
+    const int64_t *j = w->journal.state;
+
     if (a < A_DELIVER || a == A_OFFICE_BACKUP || a == A_OFFICE_RESTORE || a == A_OFFICE_NEW_EPOCH ||
         a == A_JOURNAL_BACKUP) {
         return 0;
@@ -643,6 +645,8 @@ static int touches_journal(const world_t *w, int a)
         return w->token[(a - A_DELIVER) / T_N][(a - A_DELIVER) % T_N].published ? 1 : -1;
     }
     switch (a) {
+    case A_SNAPSHOT: /* fetched when something is missing, or a new epoch was approved */
+        return j[5] || j[7] || j[9] || j[2] != w->office.seq || j[3] != w->office.rseq ? 1 : -1;
     case A_OLD_SNAPSHOT:
         return w->office_backups ? 1 : -1;
     case A_CLOCK:
