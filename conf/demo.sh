@@ -138,8 +138,7 @@ redis_up() { redis-cli -p "$REDIS" ping | grep -q 'NOAUTH\|PONG'; }
 until_ok 10 redis_up || die "Redis did not start: $D/redis.log"
 "$B/restrict-cached" -t -c "$D/restrict-cached.conf" | sed 's/^/  /'
 start daemon "$B/restrict-cached" -c "$D/restrict-cached.conf"
-nginx_run() { nginx -p "$D" -c "$D/nginx.conf" -e "$D/logs/error.log" "$@"; }
-nginx_run -t 2>&1 | grep -v 'syntax is ok\|test is successful' | sed 's/^nginx: /  /' || true
+nginx -p "$D" -c "$D/nginx.conf" -e stderr -t 2>&1 | sed -n 's/^.*jd: /  nginx -t: /p'
 start nginx nginx -p "$D" -c "$D/nginx.conf" -e "$D/logs/error.log" -g 'daemon off;'
 
 U=http://127.0.0.1:$GATE
