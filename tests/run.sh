@@ -148,7 +148,8 @@ done
 
 # ---- everything with real processes -------------------------------------------------------------------
 say "real nginx, Redis, daemon, office, terminals"
-run_pytest all -n 2 --dist loadfile tests/core tests/nginx tests/daemon tests/sim tests/chain
+# the tests wait more than they work: more of them than cores
+run_pytest all -n 4 tests/core tests/nginx tests/daemon tests/sim tests/chain
 
 say "coverage of C lines (sanitised build, all of the above)"
 gcovr -r "$TOP" --object-directory "$T" --filter 'restrict-cache/' --filter 'ngx_jd_module/' \
