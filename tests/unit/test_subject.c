@@ -141,10 +141,40 @@ static void utf8(void **state)
                  jd_utf8_control(' '));
 }
 
+/* Each byte at each place of a text longer than two words. */
+static void bytes_in_every_place(void **state)
+{
+    uint8_t raw[21], out[JD_SUBJECT_MAX];
+    size_t len;
+
+    (void) state;
+    for (size_t at = 0; at < sizeof(raw); at++) {
+        int at_end = at == 0 || at == sizeof(raw) - 1;
+
+        for (unsigned byte = 0; byte < 256; byte++) {
+            int white = byte == ' ' || (byte >= '\t' && byte <= '\r');
+            jd_subject_rc_t rc = JD_SUBJECT_MALFORMED;
+
+            if ((byte > 0x20 && byte < 0x7f) || (white && at_end)) {
+                rc = JD_SUBJECT_OK;
+            }
+            memset(raw, '7', sizeof(raw));
+            raw[at] = (uint8_t) byte;
+            assert_int_equal(
+                jd_subject_normalise(JD_SCHEME_CARD, NULL, raw, sizeof(raw), out, &len), rc);
+            if (rc == JD_SUBJECT_OK) {
+                assert_int_equal(len, sizeof(raw) - (size_t) white);
+                assert_memory_equal(out, raw + (white && at == 0), len);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spellings), cmocka_unit_test(lengths), cmocka_unit_test(schemes),
+        cmocka_unit_test(bytes_in_every_place),
         cmocka_unit_test(normalisers_print_in_order), cmocka_unit_test(utf8),
     };
 
