@@ -1,29 +1,25 @@
 /*
  * jd_digest - SipHash-2-4-128, the digest of a subject, and the key file.
  */
+#include <endian.h>
 #include <string.h>
 #include "jd_digest.h"
 
 #define SCHEME_NAME_MAX  8
 
-/* One expression: compilers make it one load. */
 static inline uint64_t read_u64(const uint8_t *p)
 {
-    return (uint64_t) p[0] | (uint64_t) p[1] << 8 | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24 |
-           (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40 | (uint64_t) p[6] << 48 |
-           (uint64_t) p[7] << 56;
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return le64toh(v);
 }
 
+/* A word at once: written byte by byte it costs a quarter of a whole short digest. */
 static inline void write_u64(uint8_t *p, uint64_t v)
 {
-    p[0] = (uint8_t) v;
-    p[1] = (uint8_t) (v >> 8);
-    p[2] = (uint8_t) (v >> 16);
-    p[3] = (uint8_t) (v >> 24);
-    p[4] = (uint8_t) (v >> 32);
-    p[5] = (uint8_t) (v >> 40);
-    p[6] = (uint8_t) (v >> 48);
-    p[7] = (uint8_t) (v >> 56);
+    v = htole64(v);
+    memcpy(p, &v, sizeof(v));
 }
 
 static inline uint64_t rotate(uint64_t x, int bits)
@@ -76,16 +72,16 @@ void jd_siphash128(const uint8_t key[JD_KEY_LEN], const void *in, size_t len, ui
         k0 ^ 0x6c7967656e657261u,
         k1 ^ 0x7465646279746573u,
     };
-    uint64_t last = (uint64_t) len << 56;
+    uint64_t last = 0;
     size_t left = len;
 
     for (; left >= 8; left -= 8, p += 8) {
         v = sip_word(v, read_u64(p));
     }
-    for (size_t i = 0; i < left; i++) {
-        last |= (uint64_t) p[i] << (8 * i);
+    while (left > 0) {
+        last = last << 8 | p[--left];
     }
-    v = sip_word(v, last);
+    v = sip_word(v, last | (uint64_t) len << 56);
 
     v.c ^= 0xee;
     v = sip_end(v);
