@@ -5,7 +5,7 @@ started through a `World` (fixture `world`, tests/conftest.py) is stopped with i
 checked: no [alert], [crit], [emerg], sanitizer report or abnormal exit in any of them.
 
 Environment: JD_NGINX (nginx binary), JD_MODULE (its ngx_jd_module.so, "" when linked in), JD_BIN (folder of
-restrict-cached, rcctl, terminal-sim). tests/run.sh sets them to the sanitised build.
+restrict-cached, rcctl, terminal-sim), JD_PLAIN (the same, unsanitised). tests/run.sh sets them.
 """
 
 import http.client
@@ -25,6 +25,7 @@ BUILD = Path(os.environ.get("JD_BUILD", TOP / "build" / "test"))
 NGINX = os.environ.get("JD_NGINX", str(BUILD / "nginx"))
 MODULE = os.environ.get("JD_MODULE", str(BUILD / "ngx_jd_module.so"))
 BIN = Path(os.environ.get("JD_BIN", BUILD))
+PLAIN = Path(os.environ.get("JD_PLAIN", BIN))       # the same programs unsanitised, for what is large
 
 OUR_SOURCES = re.compile(r"ngx_(http_)?jd|restrict-cache|terminal-sim|/jd_")
 BAD_LINE = re.compile(r"\[(alert|crit|emerg)\]|ERROR: \w*Sanitizer|SUMMARY: \w*Sanitizer|LeakSanitizer")

@@ -64,7 +64,7 @@ fi
 
 # ---- builds -----------------------------------------------------------------------------------------
 say "build: the programs and the module, for Debian's nginx"
-make -s -j2 BUILD="$BUILD" all
+make -s -j2 BUILD="$BUILD" all drivers
 T=$BUILD/test
 say "build: the same sanitised, with coverage, and an nginx built alike"
 make -s -j2 BUILD="$T" SANITIZER=address,undefined COVERAGE=1 programs unit
@@ -113,7 +113,11 @@ say "unit tests"
 for t in "$T"/unit/test_*; do
     case $t in
     *.*) continue ;;
-    */test_table_steps) t=$BUILD/unit/test_table_steps; make -s BUILD="$BUILD" "$t" ;;   # every step of the table: minutes when sanitised
+    # every step of the table, every history of an order: minutes when sanitised
+    */test_table_steps | */test_rcd_model)
+        t=$BUILD/unit/$(basename "$t")
+        make -s BUILD="$BUILD" "$t"
+        ;;
     esac
     out=$(CMOCKA_MESSAGE_OUTPUT=TAP "$t" 2>&1) && rc=0 || rc=$?
     ok=$(printf '%s\n' "$out" | grep -c '^ok ') || true

@@ -13,7 +13,6 @@ import harness  # noqa: E402
 import jdschema  # noqa: E402
 
 KEY = jdschema.Key("k1", bytes(range(16)))
-DRIVER = harness.BIN / "state_driver"
 EPOCH = 7
 BASE = 1_700_000_000
 
@@ -32,10 +31,11 @@ def record(number, card=None, measures=("bus.ride",), served="2026-10-01",
 class Driver:
     """state_driver as a process."""
 
-    def __init__(self, world, folder, redis=None, key=KEY, expected=1000, options=(), auth=None):
+    def __init__(self, world, folder, redis=None, key=KEY, expected=1000, options=(), auth=None,
+                 bin=harness.BIN):
         self.world = world
         self.folder = Path(folder)
-        self.args = [str(DRIVER), str(folder), "credit", f"{key.id}:{key.raw.hex()}",
+        self.args = [str(bin / "state_driver"), str(folder), "credit", f"{key.id}:{key.raw.hex()}",
                      f"127.0.0.1:{redis.port}" if redis else "-", str(expected), *options]
         self.env = {**os.environ, **harness.SAN_ENV}
         if auth:
