@@ -301,6 +301,7 @@ ngx_http_jd_look_up(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
     ngx_http_jd_decision_t *d)
 {
     ngx_int_t    rc;
+    ngx_uint_t   left;
     jd_reason_t  reason;
 
     if (d->answer) {
@@ -308,10 +309,11 @@ ngx_http_jd_look_up(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
         d->answer = NULL;
     }
 
-    while ((d->front.schemes >> d->scheme) && d->reason != JD_REASON_LISTED) {
-
-        if (!(d->front.schemes & (1 << d->scheme))) {
-            d->scheme++;
+    for (left = d->front.schemes >> d->scheme;
+         left && d->reason != JD_REASON_LISTED;
+         left >>= 1, d->scheme++)
+    {
+        if (!(left & 1)) {
             continue;
         }
 
@@ -320,7 +322,6 @@ ngx_http_jd_look_up(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
 
         if (reason != JD_REASON_LISTED) {
             ngx_http_jd_take(d, reason, NULL);
-            d->scheme++;
             continue;
         }
 
@@ -341,9 +342,8 @@ ngx_http_jd_look_up(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
             }
         }
 
-        d->scheme++;
-
         if (rc == NGX_AGAIN) {
+            d->scheme++;
             return NGX_AGAIN;
         }
 

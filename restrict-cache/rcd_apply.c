@@ -8,8 +8,7 @@
 #include "rcd_apply.h"
 #include "rcd_decide.h"
 
-/* ---- one version of an order
- * -------------------------------------------------------------------- */
+/* ---- one version of an order ----------------------------------------------------------------- */
 
 static const char *const decided_why[RCD_Q_N] = {
     [RCD_Q_TERM_TOO_LONG] = "until: the term, counted from the first `from` of this number, is "
@@ -130,8 +129,7 @@ rcd_order_rc_t rcd_apply_refused(rcd_state_t *s, const rcd_source_t *from, rcd_r
     return quarantine(s, from, old, res);
 }
 
-/* ---- relief lane
- * -------------------------------------------------------------------------------- */
+/* ---- relief lane ----------------------------------------------------------------------------- */
 
 /* The consequences of relief for the stored order: fully lifted ends it; an objection withdrawn
  * by the office clears the record's own flag. */
@@ -222,8 +220,7 @@ static int apply_relief_one(rcd_state_t *s, const rcd_event_t *ev, rcd_result_t 
     return rcd_store_token_put(s, RCD_LANE_RELIEF, ev) < 0 ? -1 : rcd_apply_advance(s);
 }
 
-/* ---- changes lane
- * ------------------------------------------------------------------------------- */
+/* ---- changes lane ---------------------------------------------------------------------------- */
 
 static int apply_record(rcd_state_t *s, const rcd_rules_t *rules, const rcd_event_t *ev,
                         rcd_result_t *res)
@@ -299,8 +296,7 @@ static int apply_change_one(rcd_state_t *s, const rcd_rules_t *rules, const rcd_
     return 0;
 }
 
-/* ---- a batch of one lane
- * ------------------------------------------------------------------------ */
+/* ---- a batch of one lane --------------------------------------------------------------------- */
 
 static int by_seq(const void *a, const void *b)
 {

@@ -81,8 +81,7 @@ int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era,
     return 0;
 }
 
-/* ---- pipeline
- * ----------------------------------------------------------------------------------- */
+/* ---- pipeline -------------------------------------------------------------------------------- */
 
 static int expect(expected_t *x, int batch)
 {

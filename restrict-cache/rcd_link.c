@@ -48,8 +48,7 @@ static rcd_link_rc_t broken(rcd_link_t *l)
     return RCD_LINK_DOWN;
 }
 
-/* ---- error replies
- * ------------------------------------------------------------------------------ */
+/* ---- error replies --------------------------------------------------------------------------- */
 
 static const struct {
     const char   *prefix;
@@ -134,8 +133,7 @@ redisReply *rcd_link_command(rcd_link_t *l, const char *format, ...)
     return rcd_link_next(l);
 }
 
-/* ---- connecting
- * --------------------------------------------------------------------------------- */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
 static rcd_link_rc_t dial(rcd_link_t *l)
 {
@@ -222,8 +220,7 @@ rcd_link_rc_t rcd_link_open(rcd_link_t *l)
     return rc;
 }
 
-/* ---- scripts
- * ------------------------------------------------------------------------------------ */
+/* ---- scripts --------------------------------------------------------------------------------- */
 
 #define ARGS_HEAD  3           /* EVALSHA sha numkeys */
 

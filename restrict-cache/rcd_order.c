@@ -54,8 +54,7 @@ static rcd_quarantine_t refuse(parse_t *p, rcd_quarantine_t code, const char *fo
     return code;
 }
 
-/* ---- texts
- * -------------------------------------------------------------------------------------- */
+/* ---- texts ----------------------------------------------------------------------------------- */
 
 /* 1 when `text` has no control character and fits; the JSON guard has seen to UTF-8 and NUL. */
 static int text_ok(const char *text)
@@ -136,8 +135,7 @@ static rcd_quarantine_t only_members(parse_t *p, const cJSON *object, const char
     return RCD_Q_NONE;
 }
 
-/* ---- members
- * ------------------------------------------------------------------------------------ */
+/* ---- members --------------------------------------------------------------------------------- */
 
 static rcd_quarantine_t parse_number(parse_t *p)
 {
@@ -377,8 +375,7 @@ static rcd_quarantine_t parse_subject(parse_t *p)
     return RCD_Q_NONE;
 }
 
-/* ---- the whole record
- * --------------------------------------------------------------------------- */
+/* ---- the whole record ------------------------------------------------------------------------ */
 
 static rcd_quarantine_t parse_record(parse_t *p)
 {

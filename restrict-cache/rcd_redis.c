@@ -38,8 +38,7 @@ static uint32_t random_word(void)
     return r;
 }
 
-/* ---- transitions
- * -------------------------------------------------------------------------------- */
+/* ---- transitions ----------------------------------------------------------------------------- */
 
 void rcd_writer_say(rcd_redis_t *r, const char *text)
 {
@@ -110,8 +109,7 @@ static void do_connect(rcd_redis_t *r)
     rcd_writer_go(r, W_CHECK);
 }
 
-/* ---- is it ours
- * --------------------------------------------------------------------------------- */
+/* ---- is it ours ------------------------------------------------------------------------------ */
 
 /* Redis has been told more than this journal knows: it is another's, or was restored from a
  * backup. */
@@ -189,8 +187,7 @@ static void judge(rcd_redis_t *r)
     rcd_writer_go(r, W_READY);
 }
 
-/* ---- ready
- * -------------------------------------------------------------------------------------- */
+/* ---- ready ----------------------------------------------------------------------------------- */
 
 /* The bucket of another type that stopped a change, named. */
 static void name_bucket(rcd_redis_t *r)
@@ -297,8 +294,7 @@ static void beat(rcd_redis_t *r, int64_t now, int64_t office_now)
     }
 }
 
-/* ---- the step
- * ----------------------------------------------------------------------------------- */
+/* ---- the step -------------------------------------------------------------------------------- */
 
 int rcd_redis_step(rcd_redis_t *r, int64_t now, int64_t office_now)
 {
@@ -348,8 +344,7 @@ int rcd_redis_step(rcd_redis_t *r, int64_t now, int64_t office_now)
     return next;
 }
 
-/* ---- create, destroy, status
- * -------------------------------------------------------------------- */
+/* ---- create, destroy, status ----------------------------------------------------------------- */
 
 rcd_redis_t *rcd_redis_create(const rcd_redis_conf_t *conf, rcd_state_t *s)
 {

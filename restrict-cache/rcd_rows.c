@@ -5,8 +5,7 @@
 #include <string.h>
 #include "rcd_sql.h"
 
-/* ---- orders
- * ------------------------------------------------------------------------------------- */
+/* ---- orders ---------------------------------------------------------------------------------- */
 
 static void read_row(sqlite3_stmt *q, rcd_row_t *row)
 {
@@ -147,8 +146,7 @@ int rcd_store_past(rcd_state_t *s, int64_t at, rcd_row_t *rows, unsigned max)
     return read_rows(s, q, rows, max);
 }
 
-/* ---- relief
- * ------------------------------------------------------------------------------------- */
+/* ---- relief ---------------------------------------------------------------------------------- */
 
 int rcd_store_relief(rcd_state_t *s, const char *number, rcd_relief_row_t *r)
 {
@@ -206,8 +204,7 @@ int rcd_store_relief_sent(rcd_state_t *s, const char *number)
     return rcd_sql_step(s, q);
 }
 
-/* ---- outbox and grounds
- * ------------------------------------------------------------------------- */
+/* ---- outbox and grounds ---------------------------------------------------------------------- */
 
 /* Runs a statement whose only argument is a digest. */
 static int with_digest(rcd_state_t *s, int st, const uint8_t digest[JD_DIGEST_LEN])
@@ -304,8 +301,7 @@ int rcd_state_grounds(rcd_state_t *s, const uint8_t id[JD_GROUNDS_ID_LEN], uint8
     return read_grounds(s, q, out, &len) < 0 ? -1 : (int) len;
 }
 
-/* ---- tokens and quarantine
- * ---------------------------------------------------------------------- */
+/* ---- tokens and quarantine ------------------------------------------------------------------- */
 
 int rcd_store_token(rcd_state_t *s, rcd_lane_t lane, const rcd_event_t *ev, rcd_seen_t *seen)
 {
@@ -425,8 +421,7 @@ int rcd_quarantine_reported(rcd_state_t *s, int64_t id)
     return rcd_sql_step(s, q);
 }
 
-/* ---- reading for rcctl and status
- * --------------------------------------------------------------- */
+/* ---- reading for rcctl and status ------------------------------------------------------------ */
 
 int rcd_state_quarantine(rcd_state_t *s,
                          int (*each)(void *arg, const rcd_result_t *q, int64_t at, int reported),

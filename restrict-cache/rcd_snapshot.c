@@ -52,8 +52,7 @@ static int64_t now_ns(void)
     return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* ---- begin and end
- * ------------------------------------------------------------------------------ */
+/* ---- begin and end --------------------------------------------------------------------------- */
 
 /* NULL when a snapshot with these marks may be used now. */
 static const char *unfit(const rcd_state_t *s, uint32_t epoch, uint64_t seq, uint64_t relief_seq)
@@ -142,8 +141,7 @@ void rcd_snapshot_counts(const rcd_snapshot_t *sn, rcd_snapshot_counts_t *out)
     *out = sn->counts;
 }
 
-/* ---- staging
- * ------------------------------------------------------------------------------------ */
+/* ---- staging --------------------------------------------------------------------------------- */
 
 /* Stages one line. 0 or -1. */
 static int stage_line(rcd_snapshot_t *sn, const char *line, size_t len)
@@ -189,8 +187,7 @@ static int stage_some(rcd_snapshot_t *sn, int64_t end)
     }
 }
 
-/* ---- merging
- * ------------------------------------------------------------------------------------ */
+/* ---- merging --------------------------------------------------------------------------------- */
 
 static int count(rcd_snapshot_t *sn, rcd_order_rc_t rc)
 {
@@ -306,8 +303,7 @@ static int refuse_some(rcd_snapshot_t *sn, int64_t end)
     return rc;
 }
 
-/* ---- the end
- * ------------------------------------------------------------------------------------ */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 /* Marks of the snapshot become the journal's; relief that came meanwhile counts on top of them. */
 static int move_marks(rcd_snapshot_t *sn)

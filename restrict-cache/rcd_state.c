@@ -19,8 +19,7 @@
 
 const char *const rcd_end_names[RCD_END_N] = {"none", "expired", "dropped", "refused", "lifted"};
 
-/* ---- open and close
- * ----------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 /* The lock is held as long as the handle lives: one daemon per journal. Returns its descriptor
  * or -1. */
@@ -125,8 +124,7 @@ int rcd_state_rules(rcd_state_t *s, const rcd_rules_t *rules)
     return finish(s, 0) < 0 ? -1 : !agrees;
 }
 
-/* ---- heads and epochs
- * --------------------------------------------------------------------------- */
+/* ---- heads and epochs ------------------------------------------------------------------------ */
 
 /*
  * 1 when heads have been ahead of a lane for LANE_WAIT_SEC while the lane did not move: the office
@@ -200,8 +198,7 @@ int rcd_state_approve_epoch(rcd_state_t *s, uint32_t epoch, char *err, size_t er
     return 0;
 }
 
-/* ---- expiry
- * ------------------------------------------------------------------------------------- */
+/* ---- expiry ---------------------------------------------------------------------------------- */
 
 int rcd_state_tick(rcd_state_t *s, int64_t now, int64_t office_now)
 {

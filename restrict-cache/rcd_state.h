@@ -122,8 +122,7 @@ int rcd_quarantine_reported(rcd_state_t *s, int64_t id);
  */
 int rcd_state_rules(rcd_state_t *s, const rcd_rules_t *rules);
 
-/* ---- reading, also by rcctl from a journal opened read-only
- * ------------------------------------------------------------- */
+/* ---- reading, also by rcctl from a journal opened read-only ---------------------------------- */
 
 typedef enum {                     /* names: rcd_end_names */
     RCD_END_NONE = 0,              /* in force, or its start is still to come */
@@ -183,8 +182,7 @@ int rcd_state_grounds(rcd_state_t *s, const uint8_t id[JD_GROUNDS_ID_LEN], uint8
  * digests touched. */
 int rcd_state_tick(rcd_state_t *s, int64_t now, int64_t office_now);
 
-/* ---- rcd_redis: the writer to Redis, draining what state left to be written
- * --------------------------------------------- */
+/* ---- rcd_redis: the writer to Redis, draining what state left to be written ------------------ */
 
 typedef struct rcd_redis_s rcd_redis_t;
 

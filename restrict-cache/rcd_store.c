@@ -120,8 +120,7 @@ int rcd_sql_failed(rcd_state_t *s)
     return -1;
 }
 
-/* ---- binding and stepping: one call per statement
- * ----------------------------------------------- */
+/* ---- binding and stepping: one call per statement -------------------------------------------- */
 
 int rcd_sql_step(rcd_state_t *s, sqlite3_stmt *q)
 {
@@ -181,8 +180,7 @@ void rcd_sql_col_blob(sqlite3_stmt *q, int i, uint8_t *out, size_t len)
     }
 }
 
-/* ---- open, close, transactions
- * ------------------------------------------------------------------ */
+/* ---- open, close, transactions --------------------------------------------------------------- */
 
 static int load_marks(rcd_state_t *s)
 {

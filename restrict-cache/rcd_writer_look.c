@@ -9,8 +9,7 @@
 /* a writer whose beat stands still for so long may be superseded */
 #define WRITER_DEAD_MS   5000
 
-/* ---- looking at what is there
- * ------------------------------------------------------------------- */
+/* ---- looking at what is there ---------------------------------------------------------------- */
 
 int rcd_writer_type(rcd_redis_t *r, const char *key, const char *want)
 {
@@ -109,8 +108,7 @@ static int look(rcd_redis_t *r)
     return 0;
 }
 
-/* ---- becoming the writer
- * ------------------------------------------------------------------------ */
+/* ---- becoming the writer --------------------------------------------------------------------- */
 
 /* 1 when the writer named in meta may be superseded now: there is none, it is us, it was this
  * journal's last process, or its beat stands still. */
