@@ -158,8 +158,12 @@ say "real nginx, Redis, daemon, office, terminals"
 run_pytest all -n 4 tests/core tests/nginx tests/daemon tests/sim tests/chain
 
 say "coverage of C lines (sanitised build, all of the above)"
-gcovr -r "$TOP" --object-directory "$T" --filter 'restrict-cache/' --filter 'ngx_jd_module/' \
-    --gcov-ignore-parse-errors --exclude-throw-branches 2>"$BUILD/gcovr.log" | tee "$BUILD/coverage.txt" || tail -n 5 "$BUILD/gcovr.log"
+coverage() { # coverage FOLDER OBJECTS SOURCES: gcov wants to stand where the compiler stood
+    (cd "$1" && gcovr -r "$TOP" --filter "$TOP/$3/" "$2") 2>>"$BUILD/gcovr.log" || tail -n 5 "$BUILD/gcovr.log"
+}
+: >"$BUILD/gcovr.log"
+coverage "$TOP" "$T/obj" restrict-cache
+coverage "$T/nginx-dynamic-src" objs/addon ngx_jd_module
 
 echo
 echo "$passed passed, $failed failed"
