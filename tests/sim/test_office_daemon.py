@@ -1,6 +1,7 @@
 """The credit office and restrict-cached together, with a real Redis: what the office does arrives, and each of its faults heals."""
 
 import json
+import re
 import time
 
 import pytest
@@ -137,7 +138,7 @@ def test_poisoned_records_come_back_as_reports(pair):
 
 @pytest.mark.parametrize("fault, told", [
     ("bad-signature", "bad signature"), ("unknown-kid", "unknown kid"), ("status=500", "answered 500"),
-    ("truncate", "transfer closed"), ("endless", "longer than allowed"), ("stale-head", "made before relief"),
+    ("truncate", "transfer closed|bytes missing"), ("endless", "longer than allowed"), ("stale-head", "made before relief"),
     ("expired", "expired"), ("future-iat", "ahead of our clock"), ("no-head", ""), ("empty", "")])
 def test_fault_then_cleared(pair, fault, told):
     """While the fault lasts the list ages and status says why; then everything is as it should be, without a hand."""
@@ -145,7 +146,7 @@ def test_fault_then_cleared(pair, fault, told):
     o.fault(fault)
     o.lift(records[0]["order"])
     o.publish(*of.generate(1, "--first", "30", "--measures", MEASURES))
-    pair.wait(lambda s: s["contact"]["age_sec"] >= 3 and told in json.dumps([s["contact"], s["lanes"]]))   # a good office: a head a second
+    pair.wait(lambda s: s["contact"]["age_sec"] >= 3 and re.search(told, json.dumps([s["contact"], s["lanes"]])))   # a good office: a head a second
     assert pair.orders(records[1]) == {records[1]["order"]}     # nothing was lost meanwhile
     o.clear()
     pair.wait_relief(records[0]["order"])
