@@ -77,7 +77,7 @@ export JD_BUILD="$T" PROMTOOL
 export JD_PLAIN="$BUILD"
 JD_TMP=$(mktemp -d /tmp/jdt.XXXXXX)
 export JD_TMP
-trap 'rm -rf "$JD_TMP"/empty; rmdir "$JD_TMP" 2>/dev/null || true' EXIT
+trap 'rmdir "$JD_TMP" 2>/dev/null || echo "files of failed tests: $JD_TMP"' EXIT
 export ASAN_OPTIONS=detect_odr_violation=0 UBSAN_OPTIONS=print_stacktrace=1
 
 passed=0
