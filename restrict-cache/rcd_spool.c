@@ -3,7 +3,8 @@
  *
  * A command is answered "running" before its file is removed and before anything is done, so that
  * it is never done twice; what a killed daemon leaves "running" is answered as failed by the next.
- * Files to import hold raw identifiers: they lose their name when they are opened.
+ * Files to import hold raw identifiers: they lose their name when they are opened, or when no
+ * command comes for them.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "rcd_clock.h"
 #include "rcd_file.h"
@@ -26,6 +28,7 @@
 #define NAME_MAX_LEN  100
 #define COPY_BYTES    (256 * 1024)        /* of a signed file copied and hashed in one step */
 #define FILE_PATH_MAX (PATH_MAX + NAME_MAX + 2)
+#define LEFTOVER_SEC  60                  /* untouched for so long, and no command: nobody writes it any more */
 #define TYP_SNAPSHOT  "jd-snapshot+jwt"
 
 typedef struct {
@@ -313,18 +316,48 @@ static void command_take(rcd_spool_t *s, const char *name)
     free(text);
 }
 
-static void inbox_scan(rcd_spool_t *s)
+/* What a killed rcctl left: records that no command names. They hold identifiers, so they do not stay. */
+static void leftovers_remove(rcd_spool_t *s)
 {
     DIR *dir = opendir(s->inbox);
+    char path[FILE_PATH_MAX];
     struct dirent *e;
+    struct stat st;
 
-    while (dir != NULL && s->import.answer[0] == '\0' && (e = readdir(dir)) != NULL) {
-        if (is_command(e->d_name)) {
-            command_take(s, e->d_name);
+    while (dir != NULL && (e = readdir(dir)) != NULL) {
+        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(st.st_mode) || st.st_mtime > time(NULL) - LEFTOVER_SEC) {
+            continue;
+        }
+        snprintf(path, sizeof(path), "%s/%s", s->inbox, e->d_name);
+        if (unlink(path) == 0) {
+            rcd_log(RCD_LOG_NOTICE, "inbox: a file without its command removed");
         }
     }
     if (dir != NULL) {
         closedir(dir);
+    }
+}
+
+static void inbox_scan(rcd_spool_t *s)
+{
+    DIR *dir = opendir(s->inbox);
+    int commands = 0, others = 0;
+    struct dirent *e;
+
+    while (dir != NULL && s->import.answer[0] == '\0' && (e = readdir(dir)) != NULL) {
+        if (is_command(e->d_name)) {
+            commands++;
+            command_take(s, e->d_name);
+        } else {
+            others += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    if (commands == 0 && others > 0) {
+        leftovers_remove(s);
     }
 }
 

@@ -1,5 +1,7 @@
 """Commands by files: inbox to the daemon, outbox back."""
 import json
+import os
+import time
 
 from fake_office import record
 from harness import wait_for
@@ -95,3 +97,13 @@ def test_what_a_killed_daemon_left_is_answered(feed):
     feed.start().wait_contact()
     a = json.loads((feed.state / 'outbox' / 'c7.json').read_text())
     assert a['state'] == 'done' and not a['ok'] and 'try again' in a['error']
+
+
+def test_records_without_a_command_do_not_stay(feed):
+    """A killed rcctl leaves its copy of a file, with identifiers; one that is still being written stays."""
+    inbox = feed.state / 'inbox'
+    for name in ('.0011', '0011', '.0022.json'):
+        (inbox / name).write_text(json.dumps(record('U-1')))
+        os.utime(inbox / name, (time.time() - 61,) * 2)
+    (inbox / '.0033').write_text(json.dumps(record('U-2')))
+    wait_for(lambda: [p.name for p in inbox.iterdir()] == ['.0033'], why='leftovers')
