@@ -5,18 +5,7 @@
 #include <string.h>
 #include "jd_digest.h"
 
-/* What the text of a digest begins with: one word, so that it is copied in one move. */
-#define PREFIX_MAX       8
-#define PREFIX(scheme)   {scheme ":", sizeof(scheme)}
-
-static const struct {
-    char text[PREFIX_MAX];
-    uint8_t len;
-} prefixes[JD_SCHEME_N] = {
-    [JD_SCHEME_CNID] = PREFIX("cnid"),     [JD_SCHEME_USCC] = PREFIX("uscc"),
-    [JD_SCHEME_PATRON] = PREFIX("patron"), [JD_SCHEME_CARD] = PREFIX("card"),
-    [JD_SCHEME_UID] = PREFIX("uid"),
-};
+#define SCHEME_NAME_MAX  8
 
 static inline uint64_t read_u64(const uint8_t *p)
 {
@@ -234,10 +223,12 @@ const jd_key_t *jd_keys_find(const jd_keys_t *keys, const char *id, size_t id_le
 void jd_digest(const jd_key_t *k, jd_scheme_t scheme, const uint8_t *norm, size_t norm_len,
                uint8_t out[JD_DIGEST_LEN])
 {
-    uint8_t text[PREFIX_MAX + JD_SUBJECT_MAX];
-    size_t n = prefixes[scheme].len;
+    uint8_t text[SCHEME_NAME_MAX + 1 + JD_SUBJECT_MAX];
+    const char *name = jd_scheme_names[scheme];
+    size_t n = strlen(name);
 
-    memcpy(text, prefixes[scheme].text, PREFIX_MAX);
+    memcpy(text, name, n);
+    text[n++] = ':';
     memcpy(text + n, norm, norm_len);
     jd_siphash128(k->digest_key, text, n + norm_len, out);
 }
