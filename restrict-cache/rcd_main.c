@@ -112,7 +112,7 @@ static void reload(daemon_t *d)
         d->ending = 1;
         return;
     }
-    rcd_spool_rebind(d->spool, d->config, d->feed);
+    rcd_spool_rebind(d->spool, d->config, d->redis, d->feed);
     rcd_config_destroy(old);
     d->redis_due_ms = 0;
     d->reload_fault[0] = '\0';
@@ -248,7 +248,7 @@ static int begin(daemon_t *d, char *err, size_t err_size)
         snprintf(err, err_size, "out of memory");
         return -1;
     }
-    d->spool = rcd_spool_create(d->config, d->state, &d->applier, d->feed, err, err_size);
+    d->spool = rcd_spool_create(d->config, d->state, &d->applier, d->redis, d->feed, err, err_size);
     if (d->spool == NULL) {
         return -1;
     }

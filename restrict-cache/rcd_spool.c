@@ -42,10 +42,7 @@ typedef struct {
 } import_t;
 
 struct rcd_spool_s {
-    const rcd_config_t *config;
-    rcd_state_t        *state;
-    rcd_applier_t      *applier;
-    rcd_feed_t         *feed;
+    rcd_command_t       env;
     char                inbox[PATH_MAX];
     char                outbox[PATH_MAX];
     import_t            import;
@@ -87,17 +84,23 @@ static void answer_failed(rcd_spool_t *s, const char *name, const char *error)
     answer_write(s, name, a);
 }
 
-static void answer_done(rcd_spool_t *s, const char *name, const rcd_snapshot_counts_t *counts)
+/* "done, well": members may be added. */
+static cJSON *answer_new(void)
 {
     cJSON *a = cJSON_CreateObject();
 
     cJSON_AddStringToObject(a, "state", "done");
     cJSON_AddTrueToObject(a, "ok");
-    if (counts != NULL) {
-        cJSON_AddNumberToObject(a, "applied", (double) counts->applied);
-        cJSON_AddNumberToObject(a, "quarantined", (double) counts->quarantined);
-        cJSON_AddNumberToObject(a, "unchanged", (double) counts->unchanged);
-    }
+    return a;
+}
+
+static void answer_imported(rcd_spool_t *s, const char *name, const rcd_snapshot_counts_t *counts)
+{
+    cJSON *a = answer_new();
+
+    cJSON_AddNumberToObject(a, "applied", (double) counts->applied);
+    cJSON_AddNumberToObject(a, "quarantined", (double) counts->quarantined);
+    cJSON_AddNumberToObject(a, "unchanged", (double) counts->unchanged);
     answer_write(s, name, a);
 }
 
@@ -131,7 +134,7 @@ static void on_imported(void *owner, const rcd_snapshot_counts_t *counts, const 
     rcd_log(RCD_LOG_NOTICE, "import: %" PRIu64 " written, %" PRIu64 " unchanged, %" PRIu64
                             " quarantined",
             counts->applied, counts->unchanged, counts->quarantined);
-    answer_done(s, s->import.answer, counts);
+    answer_imported(s, s->import.answer, counts);
     import_release(&s->import);
 }
 
@@ -142,7 +145,7 @@ static void import_apply(rcd_spool_t *s)
     char path[32], err[256];
     const char *why;
 
-    if (s->applier->sn != NULL) {
+    if (s->env.applier->sn != NULL) {
         return;
     }
     if (im->records != NULL) {
@@ -154,7 +157,7 @@ static void import_apply(rcd_spool_t *s)
     }
     snprintf(path, sizeof(path), "/proc/self/fd/%d", im->fd);
     im->applying = 1;
-    if (rcd_applier_begin(s->applier, s->state, &s->config->rules,
+    if (rcd_applier_begin(s->env.applier, s->env.state, &s->env.config->rules,
                           im->records != NULL ? rcd_records_path(im->records) : path,
                           im->records != NULL ? &im->claims.head : NULL, rcd_clock_wall(),
                           on_imported, s, err, sizeof(err)) != 0) {
@@ -165,7 +168,8 @@ static void import_apply(rcd_spool_t *s)
 /* The first line of a signed file is a snapshot's statement. Reads it and nothing more. */
 static const char *statement_read(rcd_spool_t *s)
 {
-    rcd_party_t party = {s->config->office.iss, s->config->office.aud, s->config->list};
+    const rcd_config_t *config = s->env.config;
+    rcd_party_t party = {config->office.iss, config->office.aud, config->list};
     import_t *im = &s->import;
     int64_t now = rcd_clock_wall();
     const char *why = "its first line is not a compact JWS";
@@ -177,7 +181,7 @@ static const char *statement_read(rcd_spool_t *s)
     n = text == NULL ? -1 : pread(im->fd, text, RCD_JWS_MAX + 1, 0);
     end = n <= 0 ? NULL : memchr(text, '\n', (size_t) n);
     if (end != NULL && lseek(im->fd, end + 1 - text, SEEK_SET) >= 0) {
-        rc = rcd_jws_verify(s->config->jwks, text, (size_t) (end - text), TYP_SNAPSHOT, now, &jws);
+        rc = rcd_jws_verify(config->jwks, text, (size_t) (end - text), TYP_SNAPSHOT, now, &jws);
         if (rc != RCD_JWS_OK) {
             why = rcd_jws_reasons[rc];
         } else if (jws.key->relief_only) {
@@ -229,7 +233,7 @@ static void import_begin(rcd_spool_t *s, const char *name, const char *file, int
         import_failed(s, why);
         return;
     }
-    im->records = rcd_records_create(s->config->state_dir);
+    im->records = rcd_records_create(s->env.config->state_dir);
     if (im->records == NULL) {
         import_failed(s, strerror(errno));
         return;
@@ -255,43 +259,73 @@ static int is_command(const char *name)
     return name_ok(name) && len > 5 && strcmp(name + len - 5, ".json") == 0;
 }
 
-static void approve(rcd_spool_t *s, const char *name, const cJSON *command, const char *user)
+static const char *approve_epoch(rcd_command_t *c, const cJSON *command, cJSON *answer)
 {
     uint64_t epoch;
-    char err[200];
 
+    (void) answer;
     if (rcd_json_uint(command, "epoch", RCD_EPOCH_MAX, &epoch) != 1) {
-        answer_failed(s, name, "epoch is not 0..65535");
+        return "epoch is not 0..65535";
+    }
+    if (rcd_state_approve_epoch(c->state, (uint32_t) epoch, c->err, sizeof(c->err)) != 0) {
+        return c->err;
+    }
+    rcd_log(RCD_LOG_NOTICE, "epoch %" PRIu64 " approved by %s", epoch, c->user);
+    rcd_feed_hurry(c->feed);
+    return NULL;
+}
+
+/* Done at once; "import" goes step by step. */
+static const struct {
+    const char     *name;
+    rcd_command_pt  run;
+} commands[] = {
+    {"approve-epoch", approve_epoch},
+};
+
+static void import_command(rcd_spool_t *s, const char *name, const cJSON *command)
+{
+    const char *file = rcd_json_string(command, "file");
+    const cJSON *is_signed = cJSON_GetObjectItemCaseSensitive(command, "signed");
+
+    if (!name_ok(file) || !cJSON_IsBool(is_signed)) {
+        answer_failed(s, name, "import needs file and signed");
         return;
     }
-    if (rcd_state_approve_epoch(s->state, (uint32_t) epoch, err, sizeof(err)) != 0) {
-        answer_failed(s, name, err);
-        return;
-    }
-    rcd_log(RCD_LOG_NOTICE, "epoch %" PRIu64 " approved by %s", epoch, user);
-    rcd_feed_hurry(s->feed);
-    answer_done(s, name, NULL);
+    rcd_log(RCD_LOG_NOTICE, "import of a%s file by %s",
+            cJSON_IsTrue(is_signed) ? " signed" : "n unsigned", s->env.user);
+    import_begin(s, name, file, cJSON_IsTrue(is_signed));
 }
 
 static void command_run(rcd_spool_t *s, const char *name, const cJSON *command)
 {
-    const char *cmd = rcd_json_string(command, "cmd"), *user = rcd_json_string(command, "user");
-    const char *file = rcd_json_string(command, "file");
-    const cJSON *is_signed = cJSON_GetObjectItemCaseSensitive(command, "signed");
+    const char *cmd = rcd_json_string(command, "cmd"), *why;
+    cJSON *answer;
 
-    if (cmd == NULL || user == NULL) {
+    s->env.user = rcd_json_string(command, "user");
+    if (cmd == NULL || s->env.user == NULL) {
         answer_failed(s, name, "not a command: cmd and user are needed");
-    } else if (strcmp(cmd, "approve-epoch") == 0) {
-        approve(s, name, command, user);
-    } else if (strcmp(cmd, "import") != 0) {
-        answer_failed(s, name, "unknown command");
-    } else if (!name_ok(file) || !cJSON_IsBool(is_signed)) {
-        answer_failed(s, name, "import needs file and signed");
-    } else {
-        rcd_log(RCD_LOG_NOTICE, "import of a%s file by %s",
-                cJSON_IsTrue(is_signed) ? " signed" : "n unsigned", user);
-        import_begin(s, name, file, cJSON_IsTrue(is_signed));
+        return;
     }
+    if (strcmp(cmd, "import") == 0) {
+        import_command(s, name, command);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(cmd, commands[i].name) != 0) {
+            continue;
+        }
+        answer = answer_new();
+        why = commands[i].run(&s->env, command, answer);
+        if (why == NULL) {
+            answer_write(s, name, answer);
+        } else {
+            cJSON_Delete(answer);
+            answer_failed(s, name, why);
+        }
+        return;
+    }
+    answer_failed(s, name, "unknown command");
 }
 
 static void command_take(rcd_spool_t *s, const char *name)
@@ -372,7 +406,7 @@ int rcd_spool_step(rcd_spool_t *s)
     } else if (!im->applying) {
         import_apply(s);
     } else {
-        answer_running(s, im->answer, s->applier->n_done, s->applier->n_total);
+        answer_running(s, im->answer, s->env.applier->n_done, s->env.applier->n_total);
     }
     return im->copying;
 }
@@ -416,8 +450,8 @@ static int directory_make(char path[PATH_MAX], const char *dir, const char *name
 }
 
 rcd_spool_t *rcd_spool_create(const rcd_config_t *config, rcd_state_t *state,
-                              rcd_applier_t *applier, rcd_feed_t *feed, char *err,
-                              size_t err_size)
+                              rcd_applier_t *applier, rcd_redis_t *redis, rcd_feed_t *feed,
+                              char *err, size_t err_size)
 {
     rcd_spool_t *s = calloc(1, sizeof(*s));
 
@@ -425,10 +459,10 @@ rcd_spool_t *rcd_spool_create(const rcd_config_t *config, rcd_state_t *state,
         snprintf(err, err_size, "out of memory");
         return NULL;
     }
-    s->state = state;
-    s->applier = applier;
+    s->env.state = state;
+    s->env.applier = applier;
     s->import.fd = -1;
-    rcd_spool_rebind(s, config, feed);
+    rcd_spool_rebind(s, config, redis, feed);
     if (directory_make(s->inbox, config->state_dir, "inbox", err, err_size) != 0 ||
         directory_make(s->outbox, config->state_dir, "outbox", err, err_size) != 0) {
         free(s);
@@ -449,8 +483,10 @@ void rcd_spool_destroy(rcd_spool_t *s)
     free(s);
 }
 
-void rcd_spool_rebind(rcd_spool_t *s, const rcd_config_t *config, rcd_feed_t *feed)
+void rcd_spool_rebind(rcd_spool_t *s, const rcd_config_t *config, rcd_redis_t *redis,
+                      rcd_feed_t *feed)
 {
-    s->config = config;
-    s->feed = feed;
+    s->env.config = config;
+    s->env.redis = redis;
+    s->env.feed = feed;
 }

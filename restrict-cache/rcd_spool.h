@@ -4,6 +4,7 @@
 #ifndef RCD_SPOOL_H
 #define RCD_SPOOL_H
 
+#include <cjson/cJSON.h>
 #include "rcd_applier.h"
 #include "rcd_config.h"
 #include "rcd_feed.h"
@@ -11,18 +12,36 @@
 
 typedef struct rcd_spool_s rcd_spool_t;
 
+/* What a command works on. A reload exchanges config, redis and feed. */
+typedef struct {
+    const rcd_config_t *config;
+    rcd_state_t        *state;
+    rcd_redis_t        *redis;
+    rcd_feed_t         *feed;
+    rcd_applier_t      *applier;
+    const char         *user;          /* OS user of who gave the command */
+    char                err[256];
+} rcd_command_t;
+
+/*
+ * A command that is done when its function returns: NULL, and members may have been added to
+ * `answer`; or why it was not done (static text, or c->err).
+ */
+typedef const char *(*rcd_command_pt)(rcd_command_t *c, const cJSON *command, cJSON *answer);
+
 /*
  * Makes the two directories (0700) and answers commands that a former run of the daemon left
  * unfinished. NULL with one line. What it is given must outlive it, or be exchanged by
  * rcd_spool_rebind.
  */
 rcd_spool_t *rcd_spool_create(const rcd_config_t *config, rcd_state_t *state,
-                              rcd_applier_t *applier, rcd_feed_t *feed, char *err,
-                              size_t err_size);
+                              rcd_applier_t *applier, rcd_redis_t *redis, rcd_feed_t *feed,
+                              char *err, size_t err_size);
 void rcd_spool_destroy(rcd_spool_t *s);
 
 /* After a reload. The applier was aborted before. */
-void rcd_spool_rebind(rcd_spool_t *s, const rcd_config_t *config, rcd_feed_t *feed);
+void rcd_spool_rebind(rcd_spool_t *s, const rcd_config_t *config, rcd_redis_t *redis,
+                      rcd_feed_t *feed);
 
 /* Looks for commands, moves the import at work. To be called about each 250 ms; returns 1 when it
  * wants to be called again at once. */
