@@ -376,21 +376,21 @@ static void leftovers_remove(rcd_spool_t *s)
 static void inbox_scan(rcd_spool_t *s)
 {
     DIR *dir = opendir(s->inbox);
-    int commands = 0, others = 0;
+    int n_commands = 0, n_others = 0;
     struct dirent *e;
 
     while (dir != NULL && s->import.answer[0] == '\0' && (e = readdir(dir)) != NULL) {
         if (is_command(e->d_name)) {
-            commands++;
+            n_commands++;
             command_take(s, e->d_name);
         } else {
-            others += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+            n_others += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
         }
     }
     if (dir != NULL) {
         closedir(dir);
     }
-    if (commands == 0 && others > 0) {
+    if (n_commands == 0 && n_others > 0) {
         leftovers_remove(s);
     }
 }
