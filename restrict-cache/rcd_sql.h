@@ -1,6 +1,6 @@
 /*
  * rcd_sql - the statements of the journal, and one call for each thing done to one: shared by
- * rcd_store and rcd_rows alone.
+ * the files that keep tables in it.
  */
 #ifndef RCD_SQL_H
 #define RCD_SQL_H
@@ -20,6 +20,11 @@ enum {
 };
 
 _Static_assert((int) RCD_ST_N <= RCD_STMT_MAX, "statements fit the handle");
+
+/* Prepares `n` statements, kept for the life of the handle: 0, or -1 with s->fault. finalize takes
+ * those that were never prepared (NULL), too; every part does it before the journal is closed. */
+int  rcd_sql_prepare(rcd_state_t *s, sqlite3_stmt **stmt, const char *const *text, int n);
+void rcd_sql_finalize(sqlite3_stmt **stmt, int n);
 
 /* Takes SQLite's reason into s->fault; returns -1. */
 int rcd_sql_failed(rcd_state_t *s);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "rcd_audit.h"
 #include "rcd_sql.h"
 
 #define APPLICATION_ID  0x6a646a31       /* "jdj1" */
@@ -35,6 +36,12 @@ static const char schema[] =
     " code INTEGER NOT NULL, why TEXT NOT NULL, at INTEGER NOT NULL,"
     " reported INTEGER NOT NULL DEFAULT 0, UNIQUE(number, code)) STRICT;"
     "CREATE INDEX quarantine_unreported ON quarantine(id) WHERE reported = 0;";
+
+/* Tables of every part, made in a new journal. A part keeps its statements itself. */
+static const char *const schemas[] = {
+    schema,
+    rcd_audit_schema,
+};
 
 #define ROW "number, digest, measures, flags, served, start, until, first_from, deadline, grounds,"\
             " imported, ended, ended_at"
@@ -118,6 +125,24 @@ int rcd_sql_failed(rcd_state_t *s)
 {
     snprintf(s->fault, sizeof(s->fault), "journal: %s", sqlite3_errmsg(s->db));
     return -1;
+}
+
+int rcd_sql_prepare(rcd_state_t *s, sqlite3_stmt **stmt, const char *const *text, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (sqlite3_prepare_v3(s->db, text[i], -1, SQLITE_PREPARE_PERSISTENT, &stmt[i], NULL) !=
+            SQLITE_OK) {
+            return rcd_sql_failed(s);
+        }
+    }
+    return 0;
+}
+
+void rcd_sql_finalize(sqlite3_stmt **stmt, int n)
+{
+    for (int i = 0; i < n; i++) {
+        sqlite3_finalize(stmt[i]);
+    }
 }
 
 /* ---- binding and stepping: one call per statement -------------------------------------------- */
@@ -240,12 +265,15 @@ static int create(rcd_state_t *s, const char *list)
              "INSERT INTO written VALUES(1, 0,0,0,0,0,1,0);"
              "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
              list, hex, APPLICATION_ID, RCD_STORE_LAYOUT);
-    if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
-        sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
-        sqlite3_exec(s->db, text, NULL, NULL, NULL) != SQLITE_OK) {
+    if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK) {
         return rcd_sql_failed(s);
     }
-    return 0;
+    for (size_t i = 0; i < sizeof(schemas) / sizeof(schemas[0]); i++) {
+        if (sqlite3_exec(s->db, schemas[i], NULL, NULL, NULL) != SQLITE_OK) {
+            return rcd_sql_failed(s);
+        }
+    }
+    return sqlite3_exec(s->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : rcd_sql_failed(s);
 }
 
 static int pragma(rcd_state_t *s, const char *text, int64_t *value)
@@ -317,11 +345,8 @@ static int set_up(rcd_state_t *s, const char *list, int readonly)
     if (check(s, list, readonly) != 0) {
         return -1;
     }
-    for (int st = 0; st < RCD_ST_N; st++) {
-        if (sqlite3_prepare_v3(s->db, sql[st], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[st],
-                               NULL) != SQLITE_OK) {
-            return rcd_sql_failed(s);
-        }
+    if (rcd_sql_prepare(s, s->stmt, sql, RCD_ST_N) != 0 || rcd_audit_open(s) != 0) {
+        return -1;
     }
     return load_marks(s);
 }
@@ -352,9 +377,8 @@ rcd_state_t *rcd_store_open(const char *path, const char *list, int readonly, ch
 
 void rcd_store_close(rcd_state_t *s)
 {
-    for (int st = 0; st < RCD_ST_N; st++) {
-        sqlite3_finalize(s->stmt[st]);
-    }
+    rcd_audit_close(s);
+    rcd_sql_finalize(s->stmt, RCD_ST_N);
     sqlite3_close(s->db);
     free(s);
 }

@@ -2,7 +2,7 @@
  * rcd_store - the journal on disk: one SQLite database in the state directory. Rows in, rows out;
  * no rule of the feed is here.
  *
- * Layout 1 (PRAGMA user_version). Nothing in it identifies a person: digests, order numbers, texts
+ * Layout 2 (PRAGMA user_version). Nothing in it identifies a person: digests, order numbers, texts
  * of the authority.
  *
  *   state       one row: list, journal id, marks
@@ -16,6 +16,7 @@
  *   tokens      jti and payload hash of the newest tokens of both lanes, to tell a replay from a
  *   fork
  *   quarantine  what cannot be enforced, to be reported to the office
+ *   audit       records on their way to the chain file (rcd_audit)
  *
  * Every function but open and close returns 0 (or what it says) and -1 when SQLite failed; s->fault
  * then says why.
@@ -27,7 +28,7 @@
 #include "core/jd_redis.h"
 #include "rcd_state.h"
 
-#define RCD_STORE_LAYOUT    1
+#define RCD_STORE_LAYOUT    2
 #define RCD_TOKENS_KEPT     65536          /* tokens of a lane below its position */
 #define RCD_UNDER_MAX       384            /* "<key id> <check> <normalisers>" */
 
@@ -73,6 +74,7 @@ struct rcd_state_s {
     int64_t       contact;                 /* newest contact of this run, 0 = none yet */
     uint64_t      waited_seq[2];           /* lane positions that heads have been ahead of, */
     int64_t       waited_since[2];         /* and the iat of the first such head */
+    struct rcd_audit_s *audit;
     char          fault[160];
 };
 
