@@ -103,6 +103,7 @@ sed -i "s#^http {#http {\n    client_body_temp_path $D/tmp/body;\n    proxy_temp
 sed -e "s#/var/lib/jd/credit#$D/state#" -e "s#/etc/jd/office.jwks#$D/office/jwks.json#" -e "s#/etc/jd/office-ca.pem#$D/office/ca.pem#" \
     -e "s#/etc/jd/office.token#$D/office/token#" -e "s#/etc/jd/#$D/#" \
     -e "s#^base = .*#base = https://127.0.0.1:$OFFICE/v1#" -e "s#^address = .*#address = 127.0.0.1:$REDIS#" \
+    -e "s#^accept_card_subjects = .*#accept_card_subjects = on#" \
     -e "s#^expected = .*#expected = 10000#" conf/restrict-cached.conf >"$D/restrict-cached.conf"
 for measure in bus.ride bike.rent library.checkout tour.annual_pass; do
     cat >>"$D/restrict-cached.conf" <<E2

@@ -45,6 +45,7 @@ static const char *set_base(rcd_config_t *c, void *field, const char *value);
 static const char *set_address(rcd_config_t *c, void *field, const char *value);
 static const char *set_expected(rcd_config_t *c, void *field, const char *value);
 static const char *set_level(rcd_config_t *c, void *field, const char *value);
+static const char *set_switch(rcd_config_t *c, void *field, const char *value);
 
 static const struct {
     const char *section, *name;
@@ -53,6 +54,8 @@ static const struct {
     int         required;
 } keys[] = {
     {"list", "name", set_list, offsetof(rcd_config_t, list), 1},
+    {"list", "accept_card_subjects", set_switch,
+     offsetof(rcd_config_t, rules.accept_card_subjects), 0},
     {"state", "dir", set_path, offsetof(rcd_config_t, state_dir), 1},
     {"digest", "key_file", set_path, offsetof(rcd_config_t, key_file), 1},
     {"office", "base", set_base, offsetof(rcd_config_t, office.base), 1},
@@ -189,6 +192,13 @@ static const char *set_level(rcd_config_t *c, void *field, const char *value)
         }
     }
     return "must be error, warn, notice, info or debug";
+}
+
+static const char *set_switch(rcd_config_t *c, void *field, const char *value)
+{
+    (void) c;
+    *(int *) field = strcmp(value, "on") == 0;
+    return *(int *) field || strcmp(value, "off") == 0 ? NULL : "must be on or off";
 }
 
 /* ---- sections -------------------------------------------------------------------------------- */
@@ -495,7 +505,8 @@ void rcd_config_destroy(rcd_config_t *c)
         return;
     }
     for (unsigned i = 0; i < N_KEYS; i++) {
-        if (keys[i].set != set_list && keys[i].set != set_expected && keys[i].set != set_level) {
+        if (keys[i].set == set_text || keys[i].set == set_path || keys[i].set == set_base ||
+            keys[i].set == set_address) {
             free(*(char **) ((char *) c + keys[i].offset));
         }
     }

@@ -365,6 +365,11 @@ static rcd_quarantine_t parse_subject(parse_t *p)
     if (s < 0) {
         return refuse(p, RCD_Q_SUBJECT, "subject.scheme: unknown");
     }
+    if ((s == JD_SCHEME_CARD || s == JD_SCHEME_UID) && !p->rules->accept_card_subjects) {
+        return refuse(p, RCD_Q_SUBJECT, "subject.scheme: a %s is not a person; name the person or "
+                      "body (cnid, uscc), whose cards follow by rcctl holders, or set [list] "
+                      "accept_card_subjects = on", jd_scheme_names[s]);
+    }
     if (jd_subject_normalise((jd_scheme_t) s, &p->rules->norm, (const uint8_t *) id, strlen(id),
                              norm, &len) != JD_SUBJECT_OK) {
         return refuse(p, RCD_Q_SUBJECT, "subject.id: not an identifier of its scheme");

@@ -29,7 +29,8 @@ typedef enum {
     RCD_Q_MEASURE_NOT_ENABLED,
     /* jd_authority: not one of the authorities enabled for the measure */
     RCD_Q_AUTHORITY,
-    RCD_Q_SUBJECT,                 /* jd_subject: scheme unknown, identifier not of its scheme */
+    /* jd_subject: scheme unknown, identifier not of its scheme, or a card where cards are refused */
+    RCD_Q_SUBJECT,
     /* jd_subject_changed: amendment names another subject; the old version ends */
     RCD_Q_SUBJECT_CHANGED,
     /* jd_aggravated: amendment adds a measure or a later end without a later `served` */
@@ -55,6 +56,8 @@ typedef struct {
     rcd_measure_rule_t rule[JD_MEASURE_N];
     jd_normalisers_t   norm;
     const jd_key_t    *key;
+    /* orders may name a card or uid; else such a subject is refused */
+    int                accept_card_subjects;
 } rcd_rules_t;
 
 typedef struct {

@@ -30,6 +30,7 @@ AUTHORITY = "Example City Court"
 
 DAEMON = """[list]
 name = credit
+accept_card_subjects = on
 [state]
 dir = {folder}/state
 [digest]

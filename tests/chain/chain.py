@@ -49,7 +49,7 @@ class Chain:
         self.conf = self.folder / "restrict-cached.conf"
         o = self.office
         self.conf.write_text(
-            f"[list]\nname = credit\n[state]\ndir = {self.folder}/state\n[digest]\nkey_file = {key_file}\n"
+            f"[list]\nname = credit\naccept_card_subjects = on\n[state]\ndir = {self.folder}/state\n[digest]\nkey_file = {key_file}\n"
             f"[office]\nbase = {o.base}\niss = {o.party['iss']}\naud = {o.party['aud']}\njwks_file = {o.dir}/jwks.json\n"
             f"ca_file = {o.dir}/ca.pem\ntoken_file = {o.dir}/token\n"
             f"[redis]\naddress = 127.0.0.1:{self.redis.port}\nexpected = 1000\n" + "".join(map(RULE.format, MEASURES)))

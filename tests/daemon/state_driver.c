@@ -48,6 +48,7 @@ static void set_rules(const char *key_text, const char *disabled)
     }
     key = keys.key[0];
     rules.key = &key;
+    rules.accept_card_subjects = 1;
     for (int i = 0; i < JD_MEASURE_N; i++) {
         rules.rule[i] = (rcd_measure_rule_t){
             .enabled = disabled == NULL || strcmp(disabled, jd_measure_names[i]) != 0,

@@ -33,7 +33,7 @@ class Pair:
         measures = "".join(f"[measure {m}]\nlegal_source = Test source\nauthority = Test Authority One (fictional)\nmax_term = 365d\n"
                            for m in MEASURES.split(","))
         self.conf.write_text(
-            f"[list]\nname = credit\n[state]\ndir = {self.folder}/state\n[digest]\nkey_file = {key_file}\n"
+            f"[list]\nname = credit\naccept_card_subjects = on\n[state]\ndir = {self.folder}/state\n[digest]\nkey_file = {key_file}\n"
             f"[office]\nbase = {o.base}\niss = {o.party['iss']}\naud = {o.party['aud']}\njwks_file = {o.dir}/jwks.json\n"
             f"ca_file = {o.dir}/ca.pem\ntoken_file = {o.dir}/token\n"
             f"[redis]\naddress = 127.0.0.1:{self.server.port}\nexpected = 1000\n{measures}")

@@ -36,6 +36,7 @@ static int set_up(void **state)
     (void)state;
     jd_key_init(&key, "k1", raw);
     rules.key = &key;
+    rules.accept_card_subjects = 1;
     for (int bit = 0; bit < JD_MEASURE_N; bit++) {
         rules.rule[bit] = (rcd_measure_rule_t){.enabled = 1,
                                                .legal_source = (char *)"law",

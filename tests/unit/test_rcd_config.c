@@ -82,6 +82,7 @@ static void whole_file(void **state)
     assert_string_equal(c->office.base, "https://office.test/v1");
     assert_string_equal(c->redis.address, "127.0.0.1:6379");
     assert_int_equal(c->redis.expected, 1000);
+    assert_int_equal(c->rules.accept_card_subjects, 0);
     assert_int_equal(c->log.level, RCD_LOG_DEBUG);
     assert_int_equal(c->rules.norm.flags[JD_SCHEME_CARD], JD_NORM_UPPER | JD_NORM_STRIP_ZEROS);
     assert_int_equal(c->rules.norm.flags[JD_SCHEME_UID], JD_NORM_UPPER);
@@ -149,6 +150,7 @@ static void faults(void **state)
         {"[normalise]\ncnid = upper\n", ":8: cnid takes the words"},
         {"[normalise]\ncard = upper\ncard = upper\n", ":9: card is repeated"},
         {"[list]\nname = a\n", ":8: name is repeated"},
+        {"[list]\naccept_card_subjects = yes\n", ":8: accept_card_subjects must be on or off"},
     };
     char err[512], expected[600];
 

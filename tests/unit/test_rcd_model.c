@@ -813,6 +813,7 @@ static int set_up(void **state)
     assert_int_equal(jd_time_parse("2026-11-23T12:00:00+08:00", 25, &base), 0);
     jd_key_init(&key, "k1", raw);
     rules.key = &key;
+    rules.accept_card_subjects = 1;
     for (int i = 0; i < 2; i++) {
         rules.rule[i] = (rcd_measure_rule_t){.enabled = 1,
                                              .legal_source = (char *)"l",

@@ -34,6 +34,7 @@ static int set_up(void **state)
     (void)state;
     jd_key_init(&key, "k1", raw);
     rules.key = &key;
+    rules.accept_card_subjects = 1;
     for (int bit = 0; bit < 4; bit++) {
         rules.rule[bit] = (rcd_measure_rule_t){.enabled = 1,
                                                .legal_source = (char *)"law",
@@ -185,6 +186,36 @@ static void test_measures_and_subjects(void **state)
                      RCD_Q_SCHEMA);
 }
 
+/* Plastic is no person: cards and chip uids only where the list says so, accounts always. */
+static void test_card_subjects(void **state)
+{
+    static const char *const cards[] = {"card", "uid"};
+    char subject[64], why[256];
+    rcd_order_t o;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        snprintf(subject, sizeof(subject), "{\"scheme\":\"%s\",\"id\":\"A1\"}", cards[i]);
+        assert_int_equal(with("[\"bus.ride\"]", subject, "Office"), RCD_Q_NONE);
+        rules.accept_card_subjects = 0;
+        assert_int_equal(with("[\"bus.ride\"]", subject, "Office"), RCD_Q_SUBJECT);
+        rules.accept_card_subjects = 1;
+    }
+    rules.accept_card_subjects = 0;
+    assert_int_equal(with("[\"bus.ride\"]", "{\"scheme\":\"patron\",\"id\":\"A1\"}", "Office"),
+                     RCD_Q_NONE);
+    assert_int_equal(with("[\"bus.ride\"]",
+                          "{\"scheme\":\"cnid\",\"id\":\"11010519491231002X\"}", "Office"),
+                     RCD_Q_NONE);
+    assert_int_equal(
+        rcd_order_parse(&rules, "{" GOOD_HEAD GOOD_BASIS GOOD_TERM GOOD_FLAGS GOOD_CONTEST "}",
+                        strlen("{" GOOD_HEAD GOOD_BASIS GOOD_TERM GOOD_FLAGS GOOD_CONTEST "}"), &o,
+                        why, sizeof(why)),
+        RCD_Q_SUBJECT);
+    assert_non_null(strstr(why, "accept_card_subjects = on"));
+    rules.accept_card_subjects = 1;
+}
+
 /* Full-width and plain spellings of one card are one digest. */
 static void test_one_digest(void **state)
 {
@@ -218,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_measures_and_subjects),
+        cmocka_unit_test(test_card_subjects),
         cmocka_unit_test(test_one_digest),
         cmocka_unit_test(test_too_long),
     };
