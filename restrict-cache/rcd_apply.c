@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "rcd_apply.h"
+#include "rcd_audit.h"
+#include "rcd_audit_order.h"
 #include "rcd_decide.h"
 
 /* ---- one version of an order ----------------------------------------------------------------- */
@@ -23,11 +25,14 @@ static const char *const decided_why[RCD_Q_N] = {
 static rcd_order_rc_t quarantine(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t *old,
                                  rcd_result_t *res)
 {
-    if (rcd_store_quarantine(s, res->number, res->code, res->why, from->iat) < 0) {
+    int news = rcd_store_quarantine(s, res->number, res->code, res->why, from->iat);
+
+    if (news < 0 || (news && rcd_audit_quarantine(s, res, from->iat) < 0)) {
         return RCD_ORDER_FAILED;
     }
-    if (old != NULL && rcd_decide_stops(res->code) &&
-        rcd_store_order_end(s, old, RCD_END_REFUSED, from->iat) < 0) {
+    if (old != NULL && old->ended == RCD_END_NONE && rcd_decide_stops(res->code) &&
+        (rcd_store_order_end(s, old, RCD_END_REFUSED, from->iat) < 0 ||
+         rcd_audit_order_end(s, old->number, RCD_END_REFUSED, res->code, from->iat) < 0)) {
         return RCD_ORDER_FAILED;
     }
     return RCD_ORDER_QUARANTINED;
@@ -64,14 +69,29 @@ static void fill_row(rcd_row_t *row, const rcd_source_t *from, const rcd_row_t *
     row->imported = from->imported;
 }
 
-static int same_row(const rcd_row_t *a, const rcd_row_t *b)
+/* The order is the same, whatever the key its digest was made under. */
+static int same_order(const rcd_row_t *a, const rcd_row_t *b)
 {
-    return memcmp(a->digest, b->digest, JD_DIGEST_LEN) == 0 &&
-           memcmp(a->grounds, b->grounds, JD_GROUNDS_ID_LEN) == 0 && a->measures == b->measures &&
+    return a->measures == b->measures &&
            a->flags == b->flags && a->served == b->served && a->start == b->start &&
            a->until == b->until && a->first_from == b->first_from &&
            a->deadline_day == b->deadline_day && a->imported == b->imported &&
            a->ended == b->ended;
+}
+
+/* Under another key the same texts have another id. */
+static int same_texts(rcd_state_t *s, const rcd_row_t *stored, const rcd_order_t *o)
+{
+    uint8_t value[JD_GROUNDS_MAX];
+    int len = rcd_state_grounds(s, stored->grounds, value);
+
+    return len >= 0 && (size_t) len == o->grounds_len && memcmp(value, o->grounds, (size_t) len) == 0;
+}
+
+static int same_row(const rcd_row_t *a, const rcd_row_t *b)
+{
+    return memcmp(a->digest, b->digest, JD_DIGEST_LEN) == 0 &&
+           memcmp(a->grounds, b->grounds, JD_GROUNDS_ID_LEN) == 0 && same_order(a, b);
 }
 
 rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const rcd_order_t *o,
@@ -80,7 +100,7 @@ rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const r
     rcd_row_t stored, row, binding, *old = NULL;
     rcd_relief_row_t relief;
     int others = others_of(s, o);
-    int had = rcd_store_order(s, o->number, &stored);
+    int had = rcd_store_order(s, o->number, &stored), fresh;
 
     if (others < 0 || had < 0 || rcd_store_relief(s, o->number, &relief) < 0) {
         return RCD_ORDER_FAILED;
@@ -109,7 +129,12 @@ rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const r
     if (had && same_row(&stored, &row)) {
         return RCD_ORDER_SAME;
     }
-    if (rcd_store_grounds_put(s, o) < 0 || rcd_store_order_put(s, &row) < 0) {
+    fresh = rcd_store_grounds_put(s, o);
+    if (fresh < 0 || rcd_store_order_put(s, &row) < 0) {
+        return RCD_ORDER_FAILED;
+    }
+    if (!(had && from->rekey && same_order(&stored, &row) && same_texts(s, &stored, o)) &&
+        rcd_audit_order(s, from, &row, had ? &stored : NULL, o, fresh) < 0) {
         return RCD_ORDER_FAILED;
     }
     return RCD_ORDER_WRITTEN;
@@ -191,7 +216,7 @@ static int apply_relief_one(rcd_state_t *s, const rcd_event_t *ev, rcd_result_t 
     }
     if (rcd_decide_relief(&relief, ev) &&
         (rcd_store_relief_put(s, ev->number, &relief, ev->iat) < 0 ||
-         relieve_order(s, ev, &relief) < 0)) {
+         rcd_audit_relief(s, ev) < 0 || relieve_order(s, ev, &relief) < 0)) {
         return -1;
     }
 
@@ -225,7 +250,7 @@ static int apply_relief_one(rcd_state_t *s, const rcd_event_t *ev, rcd_result_t 
 static int apply_record(rcd_state_t *s, const rcd_rules_t *rules, const rcd_event_t *ev,
                         rcd_result_t *res)
 {
-    rcd_source_t from = {.rules = rules, .iat = ev->iat};
+    rcd_source_t from = {.rules = rules, .iat = ev->iat, .epoch = ev->epoch, .seq = ev->seq};
     rcd_order_rc_t rc;
     rcd_order_t o;
 
@@ -308,17 +333,32 @@ static int by_seq(const void *a, const void *b)
     return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
+/* The office contradicts itself: said once, at the token that shows it. */
+static int fork_record(rcd_state_t *s, rcd_lane_t lane, const rcd_event_t *ev)
+{
+    cJSON *fields = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(fields, "lane", lane == RCD_LANE_RELIEF ? "relief" : "changes");
+    cJSON_AddNumberToObject(fields, "epoch", ev->epoch);
+    cJSON_AddNumberToObject(fields, "seq", (double) ev->seq);
+    return rcd_audit(s, "fork", fields);
+}
+
 static int apply_sorted(rcd_state_t *s, rcd_lane_t lane, const rcd_rules_t *rules,
                         rcd_event_t **sorted, const rcd_event_t *events, unsigned n,
                         rcd_result_t *results)
 {
+    int forked = s->marks.forked;
+
     for (unsigned i = 0; i < n; i++) {
         rcd_result_t *res = &results[sorted[i] - events];
         int rc = lane == RCD_LANE_RELIEF ? apply_relief_one(s, sorted[i], res)
                                          : apply_change_one(s, rules, sorted[i], res);
-        if (rc < 0) {
+        if (rc < 0 || (!forked && s->marks.forked &&
+                       fork_record(s, lane, sorted[i]) < 0)) {
             return -1;
         }
+        forked = s->marks.forked;
     }
     if (rcd_store_tokens_trim(s, lane, s->marks.epoch, lane == RCD_LANE_RELIEF
                               ? s->marks.relief_seq : s->marks.seq) < 0) {

@@ -16,6 +16,9 @@ typedef struct {
     int                rekey;
     /* of what brought it: the time of ends and quarantine entries */
     int64_t            iat;
+    /* of a token of the changes lane; 0 otherwise */
+    uint32_t           epoch;
+    uint64_t           seq;
 } rcd_source_t;
 
 typedef enum { RCD_ORDER_FAILED = -1, RCD_ORDER_SAME, RCD_ORDER_WRITTEN,

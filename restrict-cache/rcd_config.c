@@ -14,13 +14,16 @@
 #include <openssl/crypto.h>
 #include "core/jd_measure.h"
 #include "core/jd_policy.h"
+#include "rcd_audit_key.h"
 #include "rcd_config.h"
 #include "rcd_config_files.h"
+#include "rcd_config_tell.h"
 #include "rcd_file.h"
 #include "rcd_jws.h"
 
 #define DAY_SEC      86400
 #define EXPECTED_MAX (64u << JD_BITS_MAX)
+#define COUNT_MAX    1000000
 
 typedef struct {
     rcd_config_t *c;
@@ -28,7 +31,7 @@ typedef struct {
     const char   *next;                      /* what libinih has not read yet */
     unsigned      line;
     int           continued;                 /* the line begins with white space */
-    unsigned      seen;                      /* bit per entry of keys[] */
+    uint64_t      seen;                      /* bit per entry of keys[] */
     unsigned      measure_line[JD_MEASURE_N];
     unsigned      scheme_seen;               /* bit per scheme */
     char         *err;                       /* first fault; "" = none yet */
@@ -46,6 +49,7 @@ static const char *set_address(rcd_config_t *c, void *field, const char *value);
 static const char *set_expected(rcd_config_t *c, void *field, const char *value);
 static const char *set_level(rcd_config_t *c, void *field, const char *value);
 static const char *set_switch(rcd_config_t *c, void *field, const char *value);
+static const char *set_count(rcd_config_t *c, void *field, const char *value);
 
 static const struct {
     const char *section, *name;
@@ -71,9 +75,15 @@ static const struct {
     {"redis", "expected", set_expected, offsetof(rcd_config_t, redis.expected), 1},
     {"log", "file", set_path, offsetof(rcd_config_t, log.file), 0},
     {"log", "level", set_level, offsetof(rcd_config_t, log.level), 0},
+    {"audit", "key_file", set_path, offsetof(rcd_config_t, audit.key_file), 0},
+    {"audit", "former_keys", set_path, offsetof(rcd_config_t, audit.former_keys), 0},
+    {"audit", "every_records", set_count, offsetof(rcd_config_t, audit.every_records), 0},
+    {"audit", "every_minutes", set_count, offsetof(rcd_config_t, audit.every_minutes), 0},
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
+
+_Static_assert(N_KEYS <= 64, "each key has its bit in `seen`");
 
 /* Keeps the first fault only. Line 0: the file as a whole. Returns 0, what a handler of libinih
  * returns for an error. */
@@ -201,6 +211,14 @@ static const char *set_switch(rcd_config_t *c, void *field, const char *value)
     return *(int *) field || strcmp(value, "off") == 0 ? NULL : "must be on or off";
 }
 
+/* 1 to a million of whatever the key counts. */
+static const char *set_count(rcd_config_t *c, void *field, const char *value)
+{
+    (void) c;
+    *(uint32_t *) field = (uint32_t) number_of(value, "", COUNT_MAX);
+    return *(uint32_t *) field == 0 ? "must be a whole number, 1 to 1000000" : NULL;
+}
+
 /* ---- sections -------------------------------------------------------------------------------- */
 
 /* The measure of a section "measure NAME", -1 of another section, -2 unknown measure. */
@@ -292,10 +310,8 @@ static int normalise_key(parser_t *p, const char *name, const char *value)
     return 1;
 }
 
-/* libinih's handler: one key. Returns 1, or 0 after a fault. */
-static int on_key(void *user, const char *section, const char *name, const char *value)
+static int key_take(parser_t *p, const char *section, const char *name, const char *value)
 {
-    parser_t *p = user;
     int measure = section_measure(section), known = 0;
     const char *why;
 
@@ -323,14 +339,23 @@ static int on_key(void *user, const char *section, const char *name, const char 
         if (strcmp(name, keys[i].name) != 0) {
             continue;
         }
-        if (p->seen & 1u << i) {
+        if (p->seen & UINT64_C(1) << i) {
             return fault(p, p->line, "%s is repeated; keep one", name);
         }
-        p->seen |= 1u << i;
+        p->seen |= UINT64_C(1) << i;
         why = keys[i].set(p->c, (char *) p->c + keys[i].offset, value);
         return why == NULL ? 1 : fault(p, p->line, "%s %s", name, why);
     }
     return known ? fault(p, p->line, "unknown key \"%s\" in [%s]", name, section) : 0;
+}
+
+/* libinih's handler: one key. Returns 1, or 0 after a fault. */
+static int on_key(void *user, const char *section, const char *name, const char *value)
+{
+    parser_t *p = user;
+
+    return key_take(p, section, name, value) != 0 &&
+           (rcd_config_tell(p->c, section, name, value) == 0 || fault(p, p->line, "out of memory"));
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
@@ -430,7 +455,7 @@ static void completeness_check(parser_t *p)
     const rcd_config_office_t *o = &p->c->office;
 
     for (unsigned i = 0; i < N_KEYS; i++) {
-        if (keys[i].required && !(p->seen & 1u << i)) {
+        if (keys[i].required && !(p->seen & UINT64_C(1) << i)) {
             fault(p, 0, "[%s] %s is missing", keys[i].section, keys[i].name);
         }
     }
@@ -478,6 +503,8 @@ rcd_config_t *rcd_config_load(const char *file, rcd_config_use_t use, char *err,
         return NULL;
     }
     p.c->log.level = RCD_LOG_NOTICE;
+    p.c->audit.every_records = 1000;
+    p.c->audit.every_minutes = 10;
     p.next = text;
     if (strlen(text) != len) {
         fault(&p, 0, "holds a NUL byte; it is not a text file");
@@ -522,6 +549,8 @@ void rcd_config_destroy(rcd_config_t *c)
         free(c->office.token);
     }
     rcd_jwks_destroy(c->jwks);
+    rcd_audit_key_destroy(c->audit.key);
+    free(c->effective);
     OPENSSL_cleanse(&c->keys, sizeof(c->keys));
     free(c);
 }

@@ -45,6 +45,17 @@ typedef struct {
         char           *file;      /* NULL: stderr */
         rcd_log_level_t level;
     } log;
+    struct {
+        char     *key_file;        /* NULL: no checkpoints are signed */
+        char     *former_keys;     /* JWKS of earlier keys, for rcctl audit verify; NULL: none */
+        uint32_t  every_records;
+        uint32_t  every_minutes;
+        struct rcd_audit_key_s *key;   /* content of key_file; NULL for RCD_CONFIG_COMMAND */
+    } audit;
+    /* every setting as it stands, "section\tname\tvalue\n" in the order of the file, and what files it
+     * names held that are no secret: what the audit chain tells a change by */
+    char  *effective;
+    size_t effective_len;
 } rcd_config_t;
 
 typedef enum {

@@ -7,7 +7,9 @@
 #include <openssl/crypto.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include "rcd_audit_key.h"
 #include "rcd_config_files.h"
+#include "rcd_config_tell.h"
 #include "rcd_file.h"
 #include "rcd_jws.h"
 
@@ -33,6 +35,15 @@ static int digest_keys_read(rcd_config_t *c, char *err, size_t err_size)
         return -1;
     }
     c->rules.key = &c->keys.key[0];
+    for (unsigned i = 0; i < c->keys.n; i++) {
+        char told[sizeof(c->keys.key[i].id) + sizeof(c->keys.key[i].check) + 2];
+
+        snprintf(told, sizeof(told), "%s %s", c->keys.key[i].id, c->keys.key[i].check);
+        if (rcd_config_tell(c, "digest", "key", told) != 0) {
+            snprintf(err, err_size, "out of memory");
+            return -1;
+        }
+    }
     return 0;
 }
 
@@ -76,6 +87,11 @@ static int jwks_read(rcd_config_t *c, char *err, size_t err_size)
         return -1;
     }
     c->jwks = rcd_jwks_parse(text, len, why, sizeof(why));
+    if (c->jwks != NULL && rcd_config_tell_file(c, "office", "jwks", text, len) != 0) {
+        rcd_jwks_destroy(c->jwks);
+        c->jwks = NULL;
+        snprintf(why, sizeof(why), "out of memory");
+    }
     free(text);
     if (c->jwks == NULL) {
         snprintf(err, err_size, "%s: %s", path, why);
@@ -184,6 +200,16 @@ int rcd_config_files_read(rcd_config_t *c, rcd_config_use_t use, char *err, size
     }
     if (c->office.client_cert != NULL && client_pair_check(&c->office, err, err_size) != 0) {
         return -1;
+    }
+    if (c->audit.key_file != NULL) {
+        c->audit.key = rcd_audit_key_load(c->audit.key_file, err, err_size);
+        if (c->audit.key == NULL) {
+            return -1;
+        }
+        if (rcd_config_tell(c, "audit", "kid", c->audit.key->kid) != 0) {
+            snprintf(err, err_size, "out of memory");
+            return -1;
+        }
     }
     return c->redis.auth_file == NULL ? 0 : secret_file_check(c->redis.auth_file, err, err_size);
 }

@@ -20,8 +20,9 @@ static int file_check(int fd, const char *path, int secret, char *err, size_t er
         snprintf(err, err_size, "%s: not a regular file", path);
         return -1;
     }
-    if (secret && (st.st_mode & 0007) != 0) {
-        snprintf(err, err_size, "%s: others may read this secret; chmod o= it", path);
+    if (secret && (st.st_mode & (secret == RCD_FILE_OWNER ? 0077 : 0007)) != 0) {
+        snprintf(err, err_size, "%s: others may read this secret; chmod %s it", path,
+                 secret == RCD_FILE_OWNER ? "0600" : "o=");
         return -1;
     }
     return 0;

@@ -63,8 +63,7 @@ long rcd_base64url_decode(const char *text, size_t len, uint8_t *out)
 
 /* ---- the key set ----------------------------------------------------------------------------- */
 
-/* A kid is printed in logs and status: visible ASCII without quotes or backslash. */
-static int kid_ok(const char *kid)
+int rcd_kid_ok(const char *kid)
 {
     size_t len = kid == NULL ? 0 : strlen(kid);
 
@@ -106,7 +105,7 @@ static const char *jwk_read(rcd_jwks_t *jwks, const cJSON *item)
     if (kty == NULL || strcmp(kty, "OKP") != 0 || crv == NULL || strcmp(crv, "Ed25519") != 0) {
         return "\"kty\" must be \"OKP\" and \"crv\" \"Ed25519\"";
     }
-    if (!kid_ok(kid)) {
+    if (!rcd_kid_ok(kid)) {
         return "\"kid\" must be 1 to 64 visible ASCII characters";
     }
     for (unsigned i = 0; i < jwks->n; i++) {
@@ -230,7 +229,7 @@ static rcd_jws_rc_t header_read(const char *text, size_t len, const char *typ, r
     alg = rcd_json_string(header, "alg");
     got = rcd_json_string(header, "typ");
     kid = rcd_json_string(header, "kid");
-    if (kid_ok(kid)) {
+    if (rcd_kid_ok(kid)) {
         snprintf(out->kid, sizeof(out->kid), "%s", kid);
         if (alg != NULL && strcmp(alg, "EdDSA") == 0 && got != NULL && strcmp(got, typ) == 0 &&
             !cJSON_HasObjectItem(header, "crit") && !cJSON_HasObjectItem(header, "b64")) {

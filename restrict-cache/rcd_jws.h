@@ -72,4 +72,8 @@ void rcd_jws_fini(rcd_jws_t *jws);
  */
 long rcd_base64url_decode(const char *text, size_t len, uint8_t *out);
 
+/* A kid is printed in logs and status: 1 when it is 1 to RCD_KID_MAX bytes of visible ASCII without
+ * quotes or backslash. NULL is not. */
+int rcd_kid_ok(const char *kid);
+
 #endif

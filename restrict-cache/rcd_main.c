@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include <curl/curl.h>
 #include "rcd_applier.h"
+#include "rcd_audit_config.h"
+#include "rcd_audit_file.h"
 #include "rcd_clock.h"
 #include "rcd_config.h"
 #include "rcd_feed.h"
@@ -30,6 +32,7 @@ typedef struct {
     rcd_redis_t   *redis;
     rcd_feed_t    *feed;
     rcd_spool_t   *spool;
+    rcd_audit_file_t *audit;
     rcd_applier_t  applier;
     rcd_clock_t    clock;
     int            signal_fd;
@@ -68,6 +71,54 @@ static void parts_destroy(daemon_t *d)
     d->redis = NULL;
 }
 
+/* ---- the audit chain ------------------------------------------------------------------------- */
+
+static rcd_audit_signer_t signer(const rcd_config_t *c)
+{
+    return (rcd_audit_signer_t){
+        .key = c->audit.key,
+        .iss = c->office.aud,
+        .list = c->list,
+        .every_records = c->audit.every_records,
+        .every_sec = c->audit.every_minutes * 60,
+    };
+}
+
+/* Relief does not wait for a chain that cannot be written. */
+static void audit_say(daemon_t *d, int rc)
+{
+    if (rc != 0) {
+        rcd_log(RCD_LOG_ERROR, "not in the audit chain: %s", rcd_state_fault(d->state));
+    }
+}
+
+static int audit_begin(daemon_t *d)
+{
+    rcd_audit_signer_t by = signer(d->config);
+    cJSON *fields = cJSON_CreateObject();
+    rcd_marks_t marks;
+
+    rcd_state_marks(d->state, &marks);
+    cJSON_AddStringToObject(fields, "version", RCD_VERSION);
+    cJSON_AddStringToObject(fields, "list", d->config->list);
+    cJSON_AddStringToObject(fields, "journal", marks.journal);
+    d->audit = rcd_audit_file_create(d->state, &by);
+    if (d->audit == NULL) {
+        cJSON_Delete(fields);
+        return -1;
+    }
+    rcd_audit_file_flush(d->audit, rcd_clock_wall());        /* the chain as it was left comes first */
+    audit_say(d, rcd_audit_alone(d->state, "daemon.start", fields));
+    audit_say(d, rcd_audit_config(d->state, d->config));
+    return 0;
+}
+
+static void audit_end(daemon_t *d)
+{
+    audit_say(d, rcd_audit_alone(d->state, "daemon.end", NULL));
+    rcd_audit_file_flush(d->audit, rcd_clock_wall());
+}
+
 /* ---- signals --------------------------------------------------------------------------------- */
 
 static void reload_refused(daemon_t *d, const char *why)
@@ -80,6 +131,7 @@ static void reload_refused(daemon_t *d, const char *why)
 static void reload(daemon_t *d)
 {
     rcd_config_t *old = d->config, *fresh;
+    rcd_audit_signer_t by;
     char err[512];
 
     fresh = rcd_config_load(d->file, RCD_CONFIG_DAEMON, err, sizeof(err));
@@ -113,6 +165,9 @@ static void reload(daemon_t *d)
         return;
     }
     rcd_spool_rebind(d->spool, d->config, d->redis, d->feed);
+    by = signer(d->config);
+    rcd_audit_file_signer(d->audit, &by);
+    audit_say(d, rcd_audit_config(d->state, d->config));
     rcd_config_destroy(old);
     d->redis_due_ms = 0;
     d->reload_fault[0] = '\0';
@@ -167,6 +222,7 @@ static void status_write(daemon_t *d, int64_t now, int64_t office_now)
         .redis = d->redis,
         .feed = d->feed,
         .applier = &d->applier,
+        .audit = d->audit,
         .started_at = d->started_at,
         .now = now,
         .office_now = office_now,
@@ -203,7 +259,7 @@ static int64_t min_i64(int64_t a, int64_t b)
 static int turn(daemon_t *d)
 {
     int64_t now_ms, next;
-    int applied = 0, busy;
+    int applied = 0, busy, audit;
 
     next = rcd_feed_step(d->feed, &applied);
     now_ms = rcd_clock_ms();
@@ -212,6 +268,7 @@ static int turn(daemon_t *d)
     }
 
     busy = rcd_applier_step(&d->applier);
+    audit = rcd_audit_file_step(d->audit, now_ms, rcd_clock_wall());
     if (now_ms >= d->second_due_ms) {
         int64_t now = rcd_clock_wall(), office_now = rcd_clock_office(&d->clock);
 
@@ -225,6 +282,7 @@ static int turn(daemon_t *d)
         d->spool_due_ms = rcd_spool_step(d->spool) ? 0 : now_ms + SPOOL_MS;
     }
 
+    next = min_i64(next, now_ms + audit);
     next = min_i64(next, d->redis_due_ms);
     next = min_i64(next, d->second_due_ms);
     next = min_i64(next, d->spool_due_ms);
@@ -240,6 +298,10 @@ static int begin(daemon_t *d, char *err, size_t err_size)
 
     d->state = rcd_state_open(d->config->state_dir, d->config->list, err, err_size);
     if (d->state == NULL) {
+        return -1;
+    }
+    if (audit_begin(d) != 0) {
+        snprintf(err, err_size, "out of memory");
         return -1;
     }
     rcd_state_marks(d->state, &marks);
@@ -264,6 +326,7 @@ static void end(daemon_t *d)
     }
     rcd_spool_destroy(d->spool);
     rcd_clock_fini(&d->clock);
+    rcd_audit_file_destroy(d->audit);
     if (d->state != NULL) {
         rcd_state_close(d->state);
     }
@@ -295,6 +358,7 @@ static int run(daemon_t *d)
         rcd_feed_wait(d->feed, &d->signal_fd, 1, turn(d));
         signals_take(d);
     }
+    audit_end(d);
     rcd_log(RCD_LOG_NOTICE, "restrict-cached ends");
     end(d);
     return EXIT_SUCCESS;

@@ -254,7 +254,7 @@ int rcd_store_grounds_put(rcd_state_t *s, const rcd_order_t *o)
 
     rcd_sql_blob(q, 1, o->grounds_id, sizeof(o->grounds_id));
     rcd_sql_blob(q, 2, o->grounds, o->grounds_len);
-    return rcd_sql_step(s, q);
+    return rcd_sql_step(s, q) < 0 ? -1 : sqlite3_changes(s->db) > 0;
 }
 
 /* Reads the one value of a bound query; 0 when there is none. */
@@ -386,7 +386,7 @@ int rcd_store_quarantine(rcd_state_t *s, const char *number, rcd_quarantine_t co
     rcd_sql_int(q, 2, code);
     rcd_sql_text(q, 3, why);
     rcd_sql_int(q, 4, at);
-    return rcd_sql_step(s, q);
+    return rcd_sql_step(s, q) < 0 ? -1 : sqlite3_changes(s->db) > 0;
 }
 
 int rcd_store_quarantine_clear(rcd_state_t *s, const char *number)

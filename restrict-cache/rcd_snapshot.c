@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include "rcd_apply.h"
+#include "rcd_audit.h"
+#include "rcd_audit_order.h"
 #include "rcd_stage.h"
 
 #define STEP_NS      10000000         /* of work in one call */
@@ -210,21 +212,25 @@ static int objection_over(rcd_snapshot_t *sn, const rcd_order_t *o)
     }
     r.r.objection = 0;
     r.mark_seq = sn->relief_seq;
-    return rcd_store_relief_put(sn->s, o->number, &r, sn->from.iat);
+    return rcd_store_relief_put(sn->s, o->number, &r, sn->from.iat) < 0
+               ? -1 : rcd_audit_objection_over(sn->s, o->number, &sn->from);
 }
 
 /* Ends what is live of this digest and not in the snapshot. When numbers could not be read
  * nobody knows what is absent: then such an end may be put right later. */
 static int merge_absent(rcd_snapshot_t *sn, const uint8_t *digest)
 {
+    rcd_end_t end = sn->unread > 0 ? RCD_END_REFUSED : RCD_END_DROPPED;
     rcd_row_t rows[JD_ORDERS_MAX];
     int n = rcd_store_live(sn->s, digest, rows, JD_ORDERS_MAX);
 
     for (int i = 0; i < n; i++) {
         int has = rows[i].imported ? 1 : rcd_stage_has(sn->stage, rows[i].number);
 
-        if (has < 0 || (has == 0 && rcd_store_order_end(sn->s, &rows[i], sn->unread > 0
-                        ? RCD_END_REFUSED : RCD_END_DROPPED, sn->from.iat) < 0)) {
+        if (has < 0 ||
+            (has == 0 && (rcd_store_order_end(sn->s, &rows[i], end, sn->from.iat) < 0 ||
+                          rcd_audit_order_end(sn->s, rows[i].number, end, RCD_Q_NONE,
+                                              sn->from.iat) < 0))) {
             return -1;
         }
         sn->counts.dropped += has == 0;
@@ -305,6 +311,22 @@ static int refuse_some(rcd_snapshot_t *sn, int64_t end)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+static int snapshot_record(rcd_snapshot_t *sn)
+{
+    const rcd_snapshot_counts_t *c = &sn->counts;
+    const struct { const char *name; uint64_t value; } member[] = {
+        {"epoch", sn->epoch}, {"seq", sn->seq}, {"relief_seq", sn->relief_seq},
+        {"iat", (uint64_t) sn->from.iat}, {"applied", c->applied}, {"unchanged", c->unchanged},
+        {"quarantined", c->quarantined}, {"dropped", c->dropped},
+    };
+    cJSON *fields = cJSON_CreateObject();
+
+    for (size_t i = 0; i < sizeof(member) / sizeof(member[0]); i++) {
+        cJSON_AddNumberToObject(fields, member[i].name, (double) member[i].value);
+    }
+    return rcd_audit(sn->s, "snapshot", fields);
+}
+
 /* Marks of the snapshot become the journal's; relief that came meanwhile counts on top of them. */
 static int move_marks(rcd_snapshot_t *sn)
 {
@@ -336,7 +358,7 @@ static int move_marks(rcd_snapshot_t *sn)
     if (s->relief_iat < sn->from.iat) {
         s->relief_iat = sn->from.iat;
     }
-    return rcd_apply_advance(s);
+    return rcd_apply_advance(s) < 0 ? -1 : snapshot_record(sn);
 }
 
 /* One step of a phase that writes to the journal: `work` inside one transaction, fsynced,

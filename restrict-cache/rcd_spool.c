@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "rcd_audit.h"
 #include "rcd_clock.h"
 #include "rcd_file.h"
 #include "rcd_json.h"
@@ -37,6 +38,7 @@ typedef struct {
     int            fd;                    /* the file, nameless by now; -1 = none */
     int            copying;
     int            applying;
+    char           user[64];              /* who gave the command */
     rcd_snapshot_claims_t claims;         /* of a signed file */
     rcd_records_t *records;               /* its records; NULL for an unsigned file */
 } import_t;
@@ -123,6 +125,20 @@ static void import_failed(rcd_spool_t *s, const char *why)
     import_release(&s->import);
 }
 
+static int import_record(rcd_spool_t *s, const rcd_snapshot_counts_t *counts)
+{
+    const import_t *im = &s->import;
+    rcd_state_t *state = s->env.state;
+    cJSON *fields = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(fields, "user", im->user);
+    cJSON_AddBoolToObject(fields, "signed", im->records != NULL);
+    cJSON_AddNumberToObject(fields, "applied", (double) counts->applied);
+    cJSON_AddNumberToObject(fields, "unchanged", (double) counts->unchanged);
+    cJSON_AddNumberToObject(fields, "quarantined", (double) counts->quarantined);
+    return rcd_audit_alone(state, "import", fields);
+}
+
 static void on_imported(void *owner, const rcd_snapshot_counts_t *counts, const char *err)
 {
     rcd_spool_t *s = owner;
@@ -134,6 +150,9 @@ static void on_imported(void *owner, const rcd_snapshot_counts_t *counts, const 
     rcd_log(RCD_LOG_NOTICE, "import: %" PRIu64 " written, %" PRIu64 " unchanged, %" PRIu64
                             " quarantined",
             counts->applied, counts->unchanged, counts->quarantined);
+    if (import_record(s, counts) != 0) {
+        rcd_log(RCD_LOG_ERROR, "import: not in the audit chain");
+    }
     answer_imported(s, s->import.answer, counts);
     import_release(&s->import);
 }
@@ -294,6 +313,7 @@ static void import_command(rcd_spool_t *s, const char *name, const cJSON *comman
     }
     rcd_log(RCD_LOG_NOTICE, "import of a%s file by %s",
             cJSON_IsTrue(is_signed) ? " signed" : "n unsigned", s->env.user);
+    snprintf(s->import.user, sizeof(s->import.user), "%s", s->env.user);
     import_begin(s, name, file, cJSON_IsTrue(is_signed));
 }
 
@@ -316,7 +336,9 @@ static void command_run(rcd_spool_t *s, const char *name, const cJSON *command)
             continue;
         }
         answer = answer_new();
+        rcd_audit_actor(s->env.state, s->env.user);
         why = commands[i].run(&s->env, command, answer);
+        rcd_audit_actor(s->env.state, NULL);
         if (why == NULL) {
             answer_write(s, name, answer);
         } else {

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "rcd_apply.h"
+#include "rcd_audit.h"
+#include "rcd_audit_order.h"
 #include "rcd_decide.h"
 #include "rcd_store.h"
 
@@ -101,6 +103,11 @@ void rcd_state_marks(rcd_state_t *s, rcd_marks_t *out)
     *out = s->marks;
 }
 
+const char *rcd_state_fault(const rcd_state_t *s)
+{
+    return s->fault;
+}
+
 /* Ends the transaction: 0, or -1 when `rc` or the commit failed; then everything is as before
  * it. */
 static int finish(rcd_state_t *s, int rc)
@@ -181,6 +188,8 @@ int rcd_state_head(rcd_state_t *s, int64_t now, int64_t iat, uint32_t epoch, uin
 
 int rcd_state_approve_epoch(rcd_state_t *s, uint32_t epoch, char *err, size_t err_size)
 {
+    cJSON *fields;
+
     if (epoch > 65535 || (s->epoch_known && epoch <= s->marks.epoch)) {
         snprintf(err, err_size, "epoch %u cannot follow epoch %u", epoch, s->marks.epoch);
         return -1;
@@ -191,7 +200,9 @@ int rcd_state_approve_epoch(rcd_state_t *s, uint32_t epoch, char *err, size_t er
     }
     s->marks.fork_epoch = epoch;
     s->marks.changes_gap = 1;
-    if (finish(s, 0) < 0) {
+    fields = cJSON_CreateObject();
+    cJSON_AddNumberToObject(fields, "epoch", epoch);
+    if (finish(s, rcd_audit(s, "epoch", fields)) < 0) {
         snprintf(err, err_size, "%s", s->fault);
         return -1;
     }
@@ -209,11 +220,13 @@ int rcd_state_tick(rcd_state_t *s, int64_t now, int64_t office_now)
     if (n <= 0) {
         return n;
     }
-    if (rcd_store_begin(s, 0) < 0) {
+    if (rcd_store_begin(s, 1) < 0) {
         return -1;
     }
     for (int i = 0; i < n && rc == 0; i++) {
         rc = rcd_store_order_end(s, &rows[i], RCD_END_EXPIRED, rows[i].until);
+        rc = rc < 0 ? rc : rcd_audit_order_end(s, rows[i].number, RCD_END_EXPIRED, RCD_Q_NONE,
+                                               rows[i].until);
     }
     return finish(s, rc) < 0 ? -1 : n;
 }

@@ -70,6 +70,8 @@ rcd_state_t *rcd_state_open_readonly(const char *dir, char *err, size_t err_size
 void rcd_state_close(rcd_state_t *s);
 
 void rcd_state_marks(rcd_state_t *s, rcd_marks_t *out);
+/* Why the journal failed last; "" = it never has. */
+const char *rcd_state_fault(const rcd_state_t *s);
 
 /* Applies a batch of verified tokens of one lane in ascending seq inside one transaction (the
  * caller passes them in any order; this sorts), fsynced on return; results[i] belongs to

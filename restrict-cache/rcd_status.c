@@ -96,6 +96,22 @@ static void redis_add(cJSON *root, const rcd_status_t *st)
     number(o, "last_ok", (uint64_t) r.last_ok);
 }
 
+static void audit_add(cJSON *root, const rcd_status_t *st)
+{
+    const rcd_audit_key_t *key = st->config->audit.key;
+    cJSON *o = cJSON_AddObjectToObject(root, "audit");
+    rcd_audit_file_status_t a;
+
+    rcd_audit_file_status(st->audit, &a);
+    number(o, "records", a.records);
+    number(o, "bytes", a.bytes);
+    number(o, "pending", a.pending);
+    cJSON_AddStringToObject(o, "fault", a.fault);
+    cJSON_AddStringToObject(o, "kid", key != NULL ? key->kid : "");
+    number(o, "checkpoint", a.checkpoint_n);
+    number(o, "checkpoint_at", (uint64_t) a.checkpoint_at);
+}
+
 int rcd_status_write(const rcd_status_t *st)
 {
     char path[PATH_MAX];
@@ -127,6 +143,7 @@ int rcd_status_write(const rcd_status_t *st)
              feed.changes_answered_at, feed.changes_applied);
     snapshot_add(root, st, &feed);
     redis_add(root, st);
+    audit_add(root, st);
 
     text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 #include "rcd_applier.h"
+#include "rcd_audit_file.h"
 #include "rcd_config.h"
 #include "rcd_feed.h"
 #include "rcd_state.h"
@@ -18,6 +19,7 @@ typedef struct {
     const rcd_redis_t   *redis;
     const rcd_feed_t    *feed;
     const rcd_applier_t *applier;
+    rcd_audit_file_t    *audit;
     int64_t              started_at;
     int64_t              now;
     int64_t              office_now;

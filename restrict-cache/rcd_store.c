@@ -109,7 +109,7 @@ static const char *const sql[RCD_ST_N] = {
     [RCD_ST_TOKEN_TOP] = "SELECT max(seq) FROM tokens WHERE lane = ? AND epoch = ?",
     [RCD_ST_QUARANTINE] =
         "INSERT INTO quarantine(number, code, why, at) VALUES(?, ?, ?, ?)"
-        " ON CONFLICT(number, code) DO UPDATE SET why = excluded.why",
+        " ON CONFLICT(number, code) DO UPDATE SET why = excluded.why WHERE why <> excluded.why",
     [RCD_ST_QUARANTINE_CLEAR] = "DELETE FROM quarantine WHERE number = ?",
     [RCD_ST_QUARANTINE_NEXT] =
         "SELECT id, number, code, why FROM quarantine WHERE reported = 0"

@@ -127,6 +127,7 @@ int  rcd_store_dirty_clear(rcd_state_t *s);
 /* Rows of the outbox, for status. */
 int  rcd_store_pending(rcd_state_t *s, uint64_t *dirty, uint64_t *relief);
 
+/* 1 when they were not there yet */
 int  rcd_store_grounds_put(rcd_state_t *s, const rcd_order_t *o);
 /* 1 and the value when refill `fill` has not sent it yet; 0 when it has. */
 int  rcd_store_grounds_unsent(rcd_state_t *s, const uint8_t id[JD_GROUNDS_ID_LEN], uint64_t fill,
@@ -141,6 +142,7 @@ int  rcd_store_token_at(rcd_state_t *s, rcd_lane_t lane, uint32_t epoch, uint64_
 int  rcd_store_token_top(rcd_state_t *s, rcd_lane_t lane, uint32_t epoch, uint64_t *seq);
 int  rcd_store_tokens_trim(rcd_state_t *s, rcd_lane_t lane, uint32_t epoch, uint64_t position);
 
+/* 1 when it is new, or why is; 0 when it was told before */
 int  rcd_store_quarantine(rcd_state_t *s, const char *number, rcd_quarantine_t code,
                           const char *why, int64_t at);
 int  rcd_store_quarantine_clear(rcd_state_t *s, const char *number);
