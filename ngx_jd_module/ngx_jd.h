@@ -27,7 +27,7 @@
 #define NGX_JD_VERSION      "0.1.0"
 
 #define NGX_JD_ZONE_MAGIC   0x4a445a4f4e453031ull      /* "JDZONE01" */
-#define NGX_JD_ZONE_LAYOUT  1
+#define NGX_JD_ZONE_LAYOUT  2
 
 #define NGX_JD_ZONE_MIN     (1024 * 1024)              /* room for about 50,000 digests */
 

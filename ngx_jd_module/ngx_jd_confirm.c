@@ -29,6 +29,7 @@ typedef struct {
     char                  meta[JD_REDIS_NAME_MAX];
     char                  relief[JD_REDIS_NAME_MAX];
     char                  grounds[JD_REDIS_NAME_MAX];
+    char                  stays[JD_REDIS_NAME_MAX];
 } ngx_jd_asker_t;
 
 
@@ -176,6 +177,7 @@ ngx_jd_confirm_init(ngx_cycle_t *cycle, ngx_jd_list_t *list)
     jd_redis_meta(asker->meta, name);
     jd_redis_relief(asker->relief, name);
     jd_redis_grounds(asker->grounds, name);
+    jd_redis_stays(asker->stays, name);
 
     list->confirm_link = asker->link;
 
@@ -282,32 +284,33 @@ ngx_jd_confirm_ask(ngx_jd_asker_t *asker, const u_char digest[JD_DIGEST_LEN])
 static ngx_int_t
 ngx_jd_confirm_send(ngx_jd_confirm_t *confirm)
 {
-    size_t           len[8];
+    size_t           len[9];
     ngx_uint_t       i;
-    const char      *argv[8];
+    const char      *argv[9];
     ngx_jd_asker_t  *asker;
 
     asker = confirm->asker;
 
     argv[0] = confirm->whole ? "EVAL_RO" : "EVALSHA_RO";
     argv[1] = confirm->whole ? jd_confirm_script : jd_confirm_sha1;
-    argv[2] = "3";
+    argv[2] = "4";
     argv[3] = asker->meta;
     argv[4] = asker->relief;
     argv[5] = asker->grounds;
-    argv[6] = asker->prefix;
-    argv[7] = (char *) confirm->digest;
+    argv[6] = asker->stays;
+    argv[7] = asker->prefix;
+    argv[8] = (char *) confirm->digest;
 
-    for (i = 0; i < 7; i++) {
+    for (i = 0; i < 8; i++) {
         len[i] = ngx_strlen(argv[i]);
     }
 
-    len[7] = JD_DIGEST_LEN;
+    len[8] = JD_DIGEST_LEN;
 
     confirm->writes = ngx_jd_redis_writes(asker->link->ac);
 
     return ngx_jd_link_send(asker->link, ngx_jd_confirm_on_reply, confirm,
-                            NGX_JD_CONFIRM_SILENCE_MS, 8, argv, len);
+                            NGX_JD_CONFIRM_SILENCE_MS, 9, argv, len);
 }
 
 

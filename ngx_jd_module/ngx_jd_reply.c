@@ -16,6 +16,8 @@
 
 static ngx_int_t ngx_jd_reply_relief(redisReply *reply, ngx_uint_t n,
     jd_relief_t *relief);
+static ngx_int_t ngx_jd_reply_stays(redisReply *reply, ngx_uint_t n,
+    jd_relief_t *relief);
 static ngx_int_t ngx_jd_verdict_order(ngx_jd_verdict_t *v, ngx_pool_t *pool,
     const jd_order_t *order);
 static ngx_int_t ngx_jd_verdict_grounds(ngx_jd_verdict_t *v, ngx_pool_t *pool,
@@ -134,7 +136,7 @@ ngx_jd_reply_verdict(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
     ngx_jd_verdict_t *v)
 {
     int              which;
-    uint8_t          kind;
+    uint16_t         observed;
     unsigned         n;
     jd_meta_t        m;
     jd_order_t       orders[JD_ORDERS_MAX];
@@ -146,7 +148,7 @@ ngx_jd_reply_verdict(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
 
     /* without a list to read in the script returns meta alone */
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5
         || ngx_jd_reply_meta(list, reply->element[0], &m, &key)
            != NGX_JD_FAULT_NONE
         || ngx_jd_zone_fresh(list, &m) != NGX_OK)
@@ -167,18 +169,15 @@ ngx_jd_reply_verdict(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
     record = reply->element[1];
     grounds = reply->element[3];
     n = 0;
+    observed = 0;
 
     if (record->type == REDIS_REPLY_STRING) {
 
         if (jd_record_decode(key, digest, m.era, (uint8_t *) record->str,
-                             record->len, &kind, orders, &n)
+                             record->len, &observed, orders, &n)
             != JD_RECORD_OK)
         {
             return JD_REASON_UNCONFIRMED;
-        }
-
-        if (kind != JD_RECORD_ENFORCE) {
-            return JD_REASON_OBSERVE;
         }
 
     } else if (record->type != REDIS_REPLY_NIL) {
@@ -186,12 +185,14 @@ ngx_jd_reply_verdict(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
     }
 
     if (ngx_jd_reply_relief(reply->element[2], n, relief) != NGX_OK
+        || ngx_jd_reply_stays(reply->element[4], n, relief) != NGX_OK
         || grounds->type != REDIS_REPLY_ARRAY || grounds->elements != n)
     {
         return JD_REASON_UNCONFIRMED;
     }
 
-    reason = jd_policy_decide(&clocks, measure_bit, orders, relief, n, &which);
+    reason = jd_policy_decide(&clocks, measure_bit, orders, relief, n,
+                              observed, &which);
 
     if (which < 0) {
         return reason;
@@ -229,8 +230,7 @@ ngx_jd_reply_relief(redisReply *reply, ngx_uint_t n, jd_relief_t *relief)
         r = reply->element[i];
 
         if (r->type == REDIS_REPLY_NIL) {
-            relief[i].lifted = 0;
-            relief[i].objection = 0;
+            ngx_memzero(&relief[i], sizeof(jd_relief_t));
             continue;
         }
 
@@ -239,6 +239,50 @@ ngx_jd_reply_relief(redisReply *reply, ngx_uint_t n, jd_relief_t *relief)
         {
             return NGX_ERROR;
         }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The stay of the person, then of each order's holder: they count as if each
+ * order were stayed.
+ */
+
+static ngx_int_t
+ngx_jd_reply_stays(redisReply *reply, ngx_uint_t n, jd_relief_t *relief)
+{
+    int64_t      stay, person;
+    ngx_uint_t   i;
+    redisReply  *r;
+
+    if (reply->type != REDIS_REPLY_ARRAY
+        || reply->elements != (n > 0 ? n + 1 : 0))
+    {
+        return NGX_ERROR;
+    }
+
+    person = 0;
+
+    for (i = 0; i < reply->elements; i++) {
+        r = reply->element[i];
+        stay = 0;
+
+        if (r->type != REDIS_REPLY_NIL
+            && (r->type != REDIS_REPLY_STRING
+                || jd_stay_parse(&stay, r->str, r->len) != 0))
+        {
+            return NGX_ERROR;
+        }
+
+        if (i == 0) {
+            person = stay;
+            continue;
+        }
+
+        stay = ngx_max(stay, person);
+        relief[i - 1].stay = ngx_max(relief[i - 1].stay, stay);
     }
 
     return NGX_OK;

@@ -27,7 +27,7 @@
 _Static_assert(sizeof(ngx_jd_counters_t)
                == (JD_MEASURE_N * JD_REASON_N * NGX_JD_OUTCOMES + 4) * 8,
                "words only: slots are summed word by word");
-_Static_assert(sizeof(ngx_jd_zone_t) == 256, "layout 1");
+_Static_assert(sizeof(ngx_jd_zone_t) == 256, "layout 2");
 
 
 static ngx_int_t ngx_jd_zone_init(ngx_shm_zone_t *shm_zone, void *data);

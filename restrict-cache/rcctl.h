@@ -64,6 +64,7 @@ typedef struct {
     uint16_t            measures;
     unsigned            flags;
     int64_t             start, until;
+    int64_t             link_from, link_until;   /* with JD_ORDER_LINKED among flags */
     uint32_t            deadline_day;
     const jd_relief_t  *relief;
     const jd_grounds_t *grounds;

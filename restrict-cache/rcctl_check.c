@@ -26,6 +26,7 @@ static const char *const meaning[JD_REASON_N] = {
     [JD_REASON_OTHER_MEASURE] = "active orders, none of them for this measure",
     [JD_REASON_CLOCK] = "this machine's clock and the office's disagree: nothing is enforced",
     [JD_REASON_LIFTED] = "the order is lifted for this measure",
+    [JD_REASON_STAYED] = "the order, or every order of this person, is stayed by the operator",
     [JD_REASON_OBSERVE] = "the order is observe-only or under objection",
     [JD_REASON_LISTED] = "an order in force names this measure",
 };
@@ -37,6 +38,7 @@ static const struct {
     [JD_REASON_NOT_LISTED] = {"not_in_force", "not in force now"},
     [JD_REASON_OTHER_MEASURE] = {"other_measure", "in force, for other measures"},
     [JD_REASON_LIFTED] = {"lifted", "lifted"},
+    [JD_REASON_STAYED] = {"stayed", "stayed by the operator"},
     [JD_REASON_OBSERVE] = {"observe", "observed, not enforced"},
     [JD_REASON_LISTED] = {"listed", "in force"},
 };
@@ -53,6 +55,7 @@ typedef struct {
     jd_grounds_t grounds[JD_ORDERS_MAX];
     int          has_grounds[JD_ORDERS_MAX];
     unsigned     n;
+    uint16_t     observed;           /* measures of orders that are only observed */
     int          which;
 } check_t;
 
@@ -123,6 +126,30 @@ static void take_relief(check_t *check, unsigned i, const redisReply *v)
     }
 }
 
+/* The stay of the person, then of each order's holder: they count as if each order were stayed. */
+static void take_stays(check_t *check, const redisReply *v)
+{
+    int64_t person = 0;
+
+    for (unsigned i = 0; i < v->elements; i++) {
+        const redisReply *text = v->element[i];
+        int64_t stay = 0;
+
+        if (text->type == REDIS_REPLY_STRING && jd_stay_parse(&stay, text->str, text->len) != 0) {
+            check->reason = JD_REASON_UNCONFIRMED;
+            snprintf(check->why, sizeof(check->why), "a stay is not of its form");
+        }
+        if (i == 0) {
+            person = stay;
+            continue;
+        }
+        stay = stay > person ? stay : person;
+        if (check->relief[i - 1].stay < stay) {
+            check->relief[i - 1].stay = stay;
+        }
+    }
+}
+
 static void take_grounds(check_t *check, unsigned i, const jd_key_t *key, const redisReply *v)
 {
     check->has_grounds[i] =
@@ -131,7 +158,7 @@ static void take_grounds(check_t *check, unsigned i, const jd_key_t *key, const 
                              &check->grounds[i]) == JD_RECORD_OK;
 }
 
-/* Reads [meta, record, relief, grounds]; what it decodes points into the reply. */
+/* Reads [meta, record, relief, grounds, stays]; what it decodes points into the reply. */
 static void take_reply(check_t *check, const redisReply *reply, const jd_key_t *key,
                        const uint8_t digest[JD_DIGEST_LEN], const jd_meta_t *m)
 {
@@ -140,27 +167,29 @@ static void take_reply(check_t *check, const redisReply *reply, const jd_key_t *
         [JD_RECORD_FORGED] = "the record's MAC is wrong: another digest, era or key, or changed",
         [JD_RECORD_TOO_LONG] = "the record is too long",
     };
-    const redisReply *record, *relief, *grounds;
+    const redisReply *record, *relief, *grounds, *stays;
     jd_record_rc_t rc;
-    uint8_t kind;
 
     check->reason = JD_REASON_UNCONFIRMED;
-    if (reply->elements != 4) {
+    if (reply->elements != 5) {
         snprintf(check->why, sizeof(check->why), "the confirm script gave an unexpected reply");
         return;
     }
     record = reply->element[1];
     relief = reply->element[2];
     grounds = reply->element[3];
+    stays = reply->element[4];
     check->reason = JD_REASON_NOT_LISTED;
     if (record->type != REDIS_REPLY_STRING) {
         return;
     }
-    rc = jd_record_decode(key, digest, m->era, (const uint8_t *) record->str, record->len, &kind,
-                          check->orders, &check->n);
-    if (rc != JD_RECORD_OK || relief->elements != check->n || grounds->elements != check->n) {
+    rc = jd_record_decode(key, digest, m->era, (const uint8_t *) record->str, record->len,
+                          &check->observed, check->orders, &check->n);
+    if (rc != JD_RECORD_OK || relief->elements != check->n || grounds->elements != check->n ||
+        stays->elements != (check->n > 0 ? check->n + 1 : 0)) {
         check->reason = JD_REASON_UNCONFIRMED;
         check->n = 0;
+        check->observed = 0;
         snprintf(check->why, sizeof(check->why), "%s",
                  rc != JD_RECORD_OK ? faults[rc] : "the confirm script gave an unexpected reply");
         return;
@@ -169,6 +198,7 @@ static void take_reply(check_t *check, const redisReply *reply, const jd_key_t *
         take_relief(check, i, relief->element[i]);
         take_grounds(check, i, key, grounds->element[i]);
     }
+    take_stays(check, stays);
 }
 
 /*
@@ -179,16 +209,17 @@ static redisReply *confirm(redisContext *c, const char *list, const uint8_t dige
                            jd_meta_t *m, char *err, size_t err_size)
 {
     char meta[JD_REDIS_NAME_MAX], relief[JD_REDIS_NAME_MAX], grounds[JD_REDIS_NAME_MAX];
-    char prefix[JD_REDIS_NAME_MAX];
+    char stays[JD_REDIS_NAME_MAX], prefix[JD_REDIS_NAME_MAX];
     redisReply *reply;
 
     jd_redis_meta(meta, list);
     jd_redis_relief(relief, list);
     jd_redis_grounds(grounds, list);
+    jd_redis_stays(stays, list);
     jd_redis_prefix(prefix, list);
-    reply = rcctl_redis_reply(c, redisCommand(c, "EVAL_RO %s 3 %s %s %s %s %b", jd_confirm_script,
-                                              meta, relief, grounds, prefix, digest,
-                                              (size_t) JD_DIGEST_LEN),
+    reply = rcctl_redis_reply(c, redisCommand(c, "EVAL_RO %s 4 %s %s %s %s %s %b",
+                                              jd_confirm_script, meta, relief, grounds, stays,
+                                              prefix, digest, (size_t) JD_DIGEST_LEN),
                               err, err_size);
     if (reply == NULL) {
         return NULL;
@@ -209,7 +240,7 @@ static void fill(check_t *check, unsigned i, rcctl_order_t *o, char number[JD_OR
     int which;
 
     alone = jd_policy_decide(&check->clocks, (unsigned) check->measure, from, &check->relief[i], 1,
-                             &which);
+                             0, &which);
     memcpy(number, from->number, from->number_len);
     number[from->number_len] = '\0';
     *o = (rcctl_order_t){
@@ -218,6 +249,8 @@ static void fill(check_t *check, unsigned i, rcctl_order_t *o, char number[JD_OR
         .flags = from->flags,
         .start = from->from,
         .until = from->until,
+        .link_from = from->link_from,
+        .link_until = from->link_until,
         .deadline_day = from->deadline_day,
         .relief = &check->relief[i],
         .grounds = check->has_grounds[i] ? &check->grounds[i] : NULL,
@@ -230,7 +263,7 @@ static void fill(check_t *check, unsigned i, rcctl_order_t *o, char number[JD_OR
 
 static void print_json(check_t *check)
 {
-    cJSON *j = cJSON_CreateObject(), *orders;
+    cJSON *j = cJSON_CreateObject(), *list;
     char number[JD_ORDER_NUMBER_MAX + 1];
     rcctl_order_t o;
 
@@ -241,21 +274,27 @@ static void print_json(check_t *check)
     cJSON_AddStringToObject(j, "reason", jd_reason_names[check->reason]);
     cJSON_AddStringToObject(j, "why", check->why[0] ? check->why : meaning[check->reason]);
     cJSON_AddNumberToObject(j, "list_age_sec", (double) jd_policy_age(&check->clocks));
-    orders = cJSON_AddArrayToObject(j, "orders");
+    list = cJSON_AddArrayToObject(j, "observed");
+    for (int bit = 0; bit < JD_MEASURE_N; bit++) {
+        if (check->observed & 1u << bit) {
+            cJSON_AddItemToArray(list, cJSON_CreateString(jd_measure_names[bit]));
+        }
+    }
+    list = cJSON_AddArrayToObject(j, "orders");
     for (unsigned i = 0; i < check->n; i++) {
         cJSON *item;
 
         fill(check, i, &o, number);
         item = rcctl_order_json(&o);
         cJSON_AddBoolToObject(item, "decides", (int) i == check->which);
-        cJSON_AddItemToArray(orders, item);
+        cJSON_AddItemToArray(list, item);
     }
     rcctl_json(j);
 }
 
 static void print_text(check_t *check)
 {
-    char number[JD_ORDER_NUMBER_MAX + 1];
+    char number[JD_ORDER_NUMBER_MAX + 1], names[128];
     rcctl_order_t o;
 
     printf("%s: would %s (%s)\n  %s", jd_measure_names[check->measure],
@@ -271,6 +310,10 @@ static void print_text(check_t *check)
     for (unsigned i = 0; i < check->n; i++) {
         fill(check, i, &o, number);
         rcctl_order_print(&o);
+    }
+    if (check->observed) {
+        jd_measure_mask_print(check->observed, names);
+        printf("  observed, not enforced: %s\n", names);
     }
 }
 
@@ -314,7 +357,8 @@ static redisReply *look_up(check_t *check, const rcctl_t *r, redisContext *c, co
     take_reply(check, reply, key, digest, &again);
     if (check->reason == JD_REASON_NOT_LISTED) {
         check->reason = jd_policy_decide(&check->clocks, (unsigned) check->measure, check->orders,
-                                         check->relief, check->n, &check->which);
+                                         check->relief, check->n, check->observed,
+                                         &check->which);
     }
     return reply;
 }

@@ -117,7 +117,7 @@ static int each_order(void *arg, const rcd_row_t *row, const jd_relief_t *relief
 /* One order by number, through the filters. */
 static int one_order(listing_t *l, const char *number)
 {
-    jd_relief_t relief = {0, 0};
+    jd_relief_t relief = {0};
     rcd_row_t row;
     int rc = rcd_state_order(l->state, number, &row, &relief);
 

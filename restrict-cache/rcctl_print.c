@@ -112,6 +112,20 @@ cJSON *rcctl_order_json(const rcctl_order_t *o)
     cJSON_AddBoolToObject(j, "objection",
                           (o->flags & JD_ORDER_OBJECTION) || (o->relief && o->relief->objection));
     add_measures(j, "lifted", o->relief ? o->relief->lifted : 0);
+    if (o->relief != NULL && o->relief->stay > 0) {
+        if (o->relief->stay == JD_STAY_FOREVER) {
+            cJSON_AddStringToObject(j, "stay", "open");
+        } else {
+            add_time(j, "stay", o->relief->stay);
+        }
+    }
+    if (o->flags & JD_ORDER_LINKED) {
+        part = cJSON_AddObjectToObject(j, "link");
+        add_time(part, "from", o->link_from);
+        if (o->link_until != JD_LINK_OPEN) {
+            add_time(part, "until", o->link_until);
+        }
+    }
     if (g != NULL) {
         add_text(j, "authority", g->authority.text, g->authority.len);
         add_text(j, "basis", g->basis.text, g->basis.len);
@@ -145,7 +159,7 @@ static void line_text(const char *label, const char *text, uint16_t len)
 void rcctl_order_print(const rcctl_order_t *o)
 {
     const jd_grounds_t *g = o->grounds;
-    char names[128], from[26], until[26], day[26];
+    char names[128], from[26], until[26], day[26], stay[26];
 
     fputs("order ", stdout);
     rcctl_text(stdout, o->number);
@@ -159,6 +173,18 @@ void rcctl_order_print(const rcctl_order_t *o)
     jd_time_print(o->start, from);
     jd_time_print(o->until, until);
     printf("  %-10s from %s until %s\n", "in force", from, until);
+    if (o->flags & JD_ORDER_LINKED) {
+        jd_time_print(o->link_from, from);
+        jd_time_print(o->link_until, until);
+        printf("  %-10s of this card from %s %s %s\n", "holder", from,
+               o->link_until == JD_LINK_OPEN ? "with no" : "until",
+               o->link_until == JD_LINK_OPEN ? "end" : until);
+    }
+    if (o->relief != NULL && o->relief->stay > 0) {
+        jd_time_print(o->relief->stay, stay);
+        printf("  %-10s %s %s\n", "stayed", o->relief->stay == JD_STAY_FOREVER ? "with no" : "until",
+               o->relief->stay == JD_STAY_FOREVER ? "end" : stay);
+    }
     rcctl_line("effect", o->flags & JD_ORDER_OBSERVE ? "observe" : "enforce");
     if ((o->flags & JD_ORDER_OBJECTION) || (o->relief != NULL && o->relief->objection)) {
         rcctl_line("objection", "yes: observed, not enforced");

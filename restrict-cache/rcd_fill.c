@@ -44,7 +44,7 @@ int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era,
                rcd_row_t rows[JD_ORDERS_MAX], int *n)
 {
     jd_order_t orders[JD_ORDERS_MAX];
-    uint16_t enabled = rcd_enabled(rules);
+    uint16_t enabled = rcd_enabled(rules), observed = 0;
     int live = rcd_store_live(s, digest, rows, JD_ORDERS_MAX);
     unsigned kept = 0;
 
@@ -60,6 +60,10 @@ int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era,
         if ((row.measures & enabled & ~relief.r.lifted) == 0) {
             continue;
         }
+        if (row.flags & (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION) || relief.r.objection) {
+            observed |= row.measures & enabled & (uint16_t) ~relief.r.lifted;
+            continue;
+        }
         rows[kept] = row;
         orders[kept] = (jd_order_t){
             .number = rows[kept].number, .number_len = (uint8_t) strlen(row.number),
@@ -73,8 +77,9 @@ int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era,
         return -1;
     }
     *n = (int) kept;
-    if (kept > 0 && jd_record_encode(rules->key, digest, era, orders, kept, out, JD_RECORD_MAX,
-                                     len) != JD_RECORD_OK) {
+    if ((kept > 0 || observed) &&
+        jd_record_encode(rules->key, digest, era, orders, kept, observed, out, JD_RECORD_MAX,
+                         len) != JD_RECORD_OK) {
         snprintf(s->fault, sizeof(s->fault), "journal: an order cannot be encoded (damaged file?)");
         return -1;
     }

@@ -28,8 +28,10 @@ uint16_t rcd_enabled(const rcd_rules_t *rules);
 
 /*
  * The record of `digest` in `era` as the journal has it now: what is enabled, live and not wholly
- * lifted. *len 0 = none. 0, or -1 when the journal failed or a row cannot be encoded (s->fault).
- * `rows`, `n` give what went in, for its grounds.
+ * lifted. Observe-only orders and orders under objection, by the office's record or by a mark, go
+ * into the mask of what is observed and nowhere else. *len 0 = none. 0, or -1 when the journal
+ * failed or a row cannot be encoded (s->fault). `rows`, `n` give the orders that may be enforced,
+ * for their grounds.
  */
 int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era,
                const uint8_t digest[JD_DIGEST_LEN],

@@ -191,6 +191,7 @@ int rcd_store_relief_next(rcd_state_t *s, const char *after, int pending_only,
         rcd_sql_col_text(q, 0, number, JD_ORDER_NUMBER_MAX + 1);
         r->lifted = (uint16_t) rcd_sql_col(q, 1);
         r->objection = (uint8_t) rcd_sql_col(q, 2);
+        r->stay = 0;
         rcd_sql_done(q);
     }
     return rc;

@@ -26,7 +26,7 @@ const char *const rcd_scripts[RCD_SCRIPT_N] = {
         "  if old and string.find(old, '^l%x%x%x%x o[01]') then\n"
         "    local lifted = bit.bor(tonumber(string.sub(old, 2, 5), 16),\n"
         "                           tonumber(string.sub(new, 2, 5), 16))\n"
-        "    new = string.format('l%04x', lifted) .. string.sub(new, 6) .. string.sub(old, 9)\n"
+        "    new = string.format('l%04x', lifted) .. string.sub(new, 6, 8) .. string.sub(old, 9)\n"
         "  end\n"
         "  if new ~= old then\n"
         "    redis.call('HSET', KEYS[2], ARGV[i], new)\n"

@@ -31,7 +31,7 @@ int rcd_writer_relief_batch(rcd_redis_t *r, char *cursor, int pending_only)
 {
     static const size_t number_size = JD_ORDER_NUMBER_MAX + 1;
     char numbers[RCD_WRITER_RELIEF_BATCH][JD_ORDER_NUMBER_MAX + 1],
-    text[RCD_WRITER_RELIEF_BATCH][JD_RELIEF_LEN];
+    text[RCD_WRITER_RELIEF_BATCH][JD_RELIEF_TEXT_MAX];
     jd_relief_t relief;
     rcd_args_t a;
     int n = 0, rc = 0;
@@ -76,7 +76,7 @@ static int urgent_relief(rcd_redis_t *r)
 {
     for (unsigned i = 0; i < r->n_urgent; i++) {
         urgent_t *u = &r->urgent[i];
-        char text[JD_RELIEF_LEN];
+        char text[JD_RELIEF_TEXT_MAX];
         rcd_args_t a;
 
         if (u->sent) {
@@ -85,7 +85,7 @@ static int urgent_relief(rcd_redis_t *r)
         begin_relief(r, &a);
         jd_relief_print(&u->relief, text);
         rcd_args_text(&a, u->number);
-        rcd_args_add(&a, text, sizeof(text));
+        rcd_args_add(&a, text, JD_RELIEF_LEN);
         if (send_relief(r, &a) < 0) {
             rcd_writer_failed(r);
             return -1;

@@ -247,20 +247,25 @@ static const char *denying(const subject_t *s, unsigned measure_bit, int64_t now
     };
     jd_order_t orders[JD_ORDERS_MAX];
     jd_relief_t relief[JD_ORDERS_MAX];
+    uint16_t observed = 0;
     unsigned n = 0;
     int which;
 
     memset(orders, 0, sizeof orders);
-    for (const known_t *e = s->orders; e; e = e->next, n++) {
+    for (const known_t *e = s->orders; e; e = e->next) {
+        if (e->flags & (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION)) {
+            observed |= e->measures;
+            continue;
+        }
         orders[n].number = e->number;
         orders[n].number_len = (uint8_t) strlen(e->number);
-        orders[n].flags = e->flags;
         orders[n].measures = e->measures;
         orders[n].from = e->from;
         orders[n].until = e->until;
-        relief[n] = e->relief;
+        relief[n++] = e->relief;
     }
-    if (jd_policy_decide(&clocks, measure_bit, orders, relief, n, &which) != JD_REASON_LISTED)
+    if (jd_policy_decide(&clocks, measure_bit, orders, relief, n, observed, &which)
+        != JD_REASON_LISTED)
         return NULL;
     return orders[which].number;
 }

@@ -12,10 +12,11 @@ MEASURES = ('bus.ride metro.ride ferry.ride bike.rent library.checkout library.h
             'tour.annual_pass').split()
 SCHEMES = 'cnid uscc patron card uid'.split()
 META_FIELDS = ('schema era bits last_id epoch seq relief_seq count key key_check norm verified_at '
-               'office_at beat measures').split()
+               'office_at beat measures brakes').split()
 DAY = 86400
 ORDERS_MAX = 32
-OBSERVE, OBJECTION, DEADLINE = 1, 2, 4
+OBSERVE, OBJECTION, DEADLINE, LINKED = 1, 2, 4, 8
+FOREVER = 2 ** 40 - 1                           # of a stay or a link
 WHOLE = 0xffff
 
 
@@ -170,6 +171,9 @@ class Order:
     contest_phone: str = '12345'
     repair_url: str = 'https://credit.example/repair'
     repair_phone: str = ''
+    holder: bytes = None                        # digest (or its first 8 bytes): reached by a link in
+    link_from: int = 0                          # [link_from, link_until)
+    link_until: int = FOREVER
 
     def __post_init__(self):
         now = int(time.time())
@@ -185,8 +189,11 @@ class Order:
         return self.deadline or 0
 
     def flags(self):
-        return (OBSERVE * self.observe | OBJECTION * self.objection
-                | (DEADLINE if self.deadline_day() else 0))
+        """Of the record: an observed order is not in it."""
+        return (DEADLINE if self.deadline_day() else 0) | (LINKED if self.holder else 0)
+
+    def enforceable(self):
+        return not self.observe and not self.objection
 
     def texts(self):
         return [self.authority, self.basis, self.relevance, self.contest_url, self.contest_phone,
@@ -214,10 +221,12 @@ def record_mac(key, digest, era, record):
     return siphash128(key.record, text)[:8]
 
 
-def encode_record(key, digest, era, orders):
-    """The value of one bucket field."""
-    orders = sorted(orders, key=lambda o: o.number.encode())
-    body = b''
+def encode_record(key, digest, era, orders, observed=0):
+    """The value of one bucket field; what is observed or under objection only adds to the mask."""
+    for o in orders:
+        observed |= 0 if o.enforceable() else o.mask()
+    orders = sorted(filter(Order.enforceable, orders), key=lambda o: o.number.encode())
+    body = struct.pack('<H', observed)
     for o in orders:
         number = o.number.encode()
         body += bytes([len(number)]) + number + struct.pack('<H', o.mask())
@@ -225,16 +234,17 @@ def encode_record(key, digest, era, orders):
         body += encode_grounds(key, o.texts())[0]
         if o.deadline_day():
             body += o.deadline_day().to_bytes(3, 'little')
-    kind = 1 if any(not o.observe and not o.objection for o in orders) else 2
-    record = bytes([kind, len(orders)]) + bytes(8) + body
+        if o.holder:
+            body += o.holder[:8] + o.link_from.to_bytes(5, 'little') + o.link_until.to_bytes(5, 'little')
+    record = bytes([1 if orders else 2, len(orders)]) + bytes(8) + body
     return record[:2] + record_mac(key, digest, era, record) + record[10:]
 
 
 def decode_record(key, digest, era, record):
-    """(kind, list of dicts); ValueError when it is not what the layout or the MAC says."""
+    """(observed, list of dicts); ValueError when it is not what the layout or the MAC says."""
     if record_mac(key, digest, era, record) != record[2:10]:
         raise ValueError('MAC')
-    orders, at = [], 10
+    observed, orders, at = int.from_bytes(record[10:12], 'little'), [], 12
     for _ in range(record[1]):
         size = record[at]
         number, at = record[at + 1:at + 1 + size].decode(), at + 1 + size
@@ -246,14 +256,24 @@ def decode_record(key, digest, era, record):
         if o['flags'] & DEADLINE:
             o['deadline_day'] = int.from_bytes(record[at:at + 3], 'little')
             at += 3
+        if o['flags'] & LINKED:
+            o['holder'] = record[at:at + 8]
+            o['link_from'] = int.from_bytes(record[at + 8:at + 13], 'little')
+            o['link_until'] = int.from_bytes(record[at + 13:at + 18], 'little')
+            at += 18
         orders.append(o)
-    if at != len(record):
-        raise ValueError('length')
-    return record[0], orders
+    if at != len(record) or record[0] != (1 if orders else 2):
+        raise ValueError('length or kind')
+    return observed, orders
 
 
-def relief_text(lifted=0, objection=False):
-    return f'l{lifted:04x} o{int(bool(objection))}'
+def relief_text(lifted=0, objection=False, stay=0):
+    return f'l{lifted:04x} o{int(bool(objection))}' + (f' s{stay}' if stay else '')
+
+
+def china_time(sec):
+    """As rcctl and the gate print it."""
+    return time.strftime('%Y-%m-%dT%H:%M:%S+08:00', time.gmtime(sec + 8 * 3600))
 
 
 def bucket_of(digest, bits):
@@ -354,24 +374,39 @@ class RedisList:
         self.put_raw(self.digest(subject), b'')
 
     def relief(self, number):
-        """(lifted mask, objection) of an order number."""
+        """(lifted mask, objection, stay) of an order number."""
         text = self.redis.hget(self.name('relief'), number)
-        return (int(text[1:5], 16), text[7:8] == b'1') if text else (0, False)
+        stays = [int(w[1:]) for w in (text or b'').split()[2:] if w[:1] == b's']
+        return (int(text[1:5], 16), text[7:8] == b'1', sum(stays)) if text else (0, False, 0)
 
-    def _relieve(self, number, lifted, objection):
+    def _relieve(self, number, lifted, objection, stay):
         pipe = self.redis.pipeline(transaction=True)
-        pipe.hset(self.name('relief'), number, relief_text(lifted, objection))
+        pipe.hset(self.name('relief'), number, relief_text(lifted, objection, stay))
         pipe.hincrby(self.name('meta'), 'relief_seq', 1)
         pipe.execute()
 
     def lift(self, number, mask=WHOLE):
         """Ends the order, whole or for the measures of the mask (names or a number)."""
         mask = mask if isinstance(mask, int) else mask_of(mask)
-        lifted, objection = self.relief(number)
-        self._relieve(number, lifted | mask, objection)
+        lifted, objection, stay = self.relief(number)
+        self._relieve(number, lifted | mask, objection, stay)
 
     def mark(self, number, objection=True):
-        self._relieve(number, self.relief(number)[0], objection)
+        lifted, _, stay = self.relief(number)
+        self._relieve(number, lifted, objection, stay)
+
+    def stay(self, number, until=FOREVER):
+        """Stays an order; until=0 ends the stay."""
+        lifted, objection, _ = self.relief(number)
+        self._relieve(number, lifted, objection, until)
+
+    def stay_subject(self, subject, until=FOREVER):
+        """Stays every order of a person; until=0 ends the stay."""
+        field = self.digest(subject)[:8]
+        if until:
+            self.redis.hset(self.name('stays'), field, f's{until}')
+        else:
+            self.redis.hdel(self.name('stays'), field)
 
     def touch(self, verified_at=None, office_at=None, beat=None):
         """Contact, office clock and the daemon's beat; each is now unless told otherwise."""

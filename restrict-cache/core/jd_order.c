@@ -5,11 +5,13 @@
 #include "jd_order.h"
 #include "jd_utf8.h"
 
-#define TIME_LIMIT      ((int64_t) 1 << 40)
 #define DEADLINE_LIMIT  (1u << 24)
-#define FLAGS_KNOWN     (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION | JD_ORDER_DEADLINE)
+#define FLAGS_KNOWN     (JD_ORDER_DEADLINE | JD_ORDER_LINKED)
 #define ORDER_FIXED     (2 + 5 + 5 + 1 + JD_GROUNDS_ID_LEN)   /* between number and deadline */
+#define DEADLINE_LEN    3
+#define LINK_LEN        (JD_HOLDER_LEN + 5 + 5)
 #define MAC_OFF         2
+#define OBSERVED_OFF    10                                    /* the MAC covers all from here on */
 #define MAC_LEN         8
 
 static uint8_t *put_le(uint8_t *p, uint64_t v, unsigned bytes)
@@ -72,23 +74,42 @@ static int compare_numbers(const jd_order_t *a, const jd_order_t *b)
     return c != 0 ? c : a->number_len - b->number_len;
 }
 
+static int term_ok(int64_t from, int64_t until)
+{
+    return from >= 0 && from < until && until <= JD_TIME_MAX;
+}
+
+/* Without LINKED nothing may claim to be a link. */
+static int link_ok(const jd_order_t *o)
+{
+    static const uint8_t nobody[JD_HOLDER_LEN];
+
+    if (o->flags & JD_ORDER_LINKED) {
+        return term_ok(o->link_from, o->link_until);
+    }
+    return o->link_from == 0 && o->link_until == 0 &&
+           memcmp(o->holder, nobody, JD_HOLDER_LEN) == 0;
+}
+
 static int order_ok(const jd_order_t *o)
 {
     int has_deadline = (o->flags & JD_ORDER_DEADLINE) != 0;
 
-    return jd_order_number_ok(o->number, o->number_len) && o->measures != 0 && o->from >= 0 &&
-           o->from < o->until && o->until < TIME_LIMIT && (o->flags & ~FLAGS_KNOWN) == 0 &&
+    return jd_order_number_ok(o->number, o->number_len) && o->measures != 0 &&
+           term_ok(o->from, o->until) && (o->flags & ~FLAGS_KNOWN) == 0 && link_ok(o) &&
            has_deadline == (o->deadline_day != 0) && o->deadline_day < DEADLINE_LIMIT;
 }
 
-static uint8_t kind_of(const jd_order_t *orders, unsigned n)
+static uint8_t kind_of(unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) {
-        if ((orders[i].flags & (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION)) == 0) {
-            return JD_RECORD_ENFORCE;
-        }
-    }
-    return JD_RECORD_OBSERVE;
+    return n > 0 ? JD_RECORD_ENFORCE : JD_RECORD_OBSERVE;
+}
+
+/* Bytes of an order in the record. */
+static size_t order_size(const jd_order_t *o)
+{
+    return 1u + o->number_len + ORDER_FIXED + (o->flags & JD_ORDER_DEADLINE ? DEADLINE_LEN : 0) +
+           (o->flags & JD_ORDER_LINKED ? LINK_LEN : 0);
 }
 
 /* The MAC of a whole record of at least JD_RECORD_HEAD and at most JD_RECORD_MAX bytes. */
@@ -102,8 +123,8 @@ static void record_mac(const jd_key_t *k, const uint8_t digest[JD_DIGEST_LEN], u
     p = put_le(p + JD_DIGEST_LEN, era, 8);
     *p++ = record[0];
     *p++ = record[1];
-    memcpy(p, record + JD_RECORD_HEAD, len - JD_RECORD_HEAD);
-    p += len - JD_RECORD_HEAD;
+    memcpy(p, record + OBSERVED_OFF, len - OBSERVED_OFF);
+    p += len - OBSERVED_OFF;
     jd_siphash128(k->record_key, text, (size_t) (p - text), mac);
 }
 
@@ -121,15 +142,40 @@ static void sort_orders(jd_order_t *orders, unsigned n)
     }
 }
 
+/* Writes an order and returns the place behind it. */
+static uint8_t *put_order(uint8_t *p, const jd_order_t *o)
+{
+    *p++ = o->number_len;
+    memcpy(p, o->number, o->number_len);
+    p = put_le(p + o->number_len, o->measures, 2);
+    p = put_le(p, (uint64_t) o->from, 5);
+    p = put_le(p, (uint64_t) o->until, 5);
+    *p++ = o->flags;
+    memcpy(p, o->grounds, JD_GROUNDS_ID_LEN);
+    p += JD_GROUNDS_ID_LEN;
+    if (o->flags & JD_ORDER_DEADLINE) {
+        p = put_le(p, o->deadline_day, DEADLINE_LEN);
+    }
+    if (o->flags & JD_ORDER_LINKED) {
+        memcpy(p, o->holder, JD_HOLDER_LEN);
+        p = put_le(p + JD_HOLDER_LEN, (uint64_t) o->link_from, 5);
+        p = put_le(p, (uint64_t) o->link_until, 5);
+    }
+    return p;
+}
+
 jd_record_rc_t jd_record_encode(const jd_key_t *k, const uint8_t digest[JD_DIGEST_LEN],
-                                uint64_t era, jd_order_t *orders, unsigned n, uint8_t *out,
-                                size_t out_size, size_t *out_len)
+                                uint64_t era, jd_order_t *orders, unsigned n, uint16_t observed,
+                                uint8_t *out, size_t out_size, size_t *out_len)
 {
     uint8_t *p = out + JD_RECORD_HEAD, mac[16];
     size_t size = JD_RECORD_HEAD;
 
-    if (n == 0 || n > JD_ORDERS_MAX) {
+    if (n > JD_ORDERS_MAX) {
         return JD_RECORD_TOO_LONG;
+    }
+    if (n == 0 && observed == 0) {
+        return JD_RECORD_BAD;
     }
     sort_orders(orders, n);
     for (unsigned i = 0; i < n; i++) {
@@ -138,28 +184,17 @@ jd_record_rc_t jd_record_encode(const jd_key_t *k, const uint8_t digest[JD_DIGES
         if (!order_ok(o) || (i > 0 && compare_numbers(o - 1, o) == 0)) {
             return JD_RECORD_BAD;
         }
-        size += 1u + o->number_len + ORDER_FIXED + (o->flags & JD_ORDER_DEADLINE ? 3 : 0);
+        size += order_size(o);
     }
     if (size > out_size) {
         return JD_RECORD_TOO_LONG;
     }
     for (unsigned i = 0; i < n; i++) {
-        const jd_order_t *o = &orders[i];
-
-        *p++ = o->number_len;
-        memcpy(p, o->number, o->number_len);
-        p = put_le(p + o->number_len, o->measures, 2);
-        p = put_le(p, (uint64_t) o->from, 5);
-        p = put_le(p, (uint64_t) o->until, 5);
-        *p++ = o->flags;
-        memcpy(p, o->grounds, JD_GROUNDS_ID_LEN);
-        p += JD_GROUNDS_ID_LEN;
-        if (o->flags & JD_ORDER_DEADLINE) {
-            p = put_le(p, o->deadline_day, 3);
-        }
+        p = put_order(p, &orders[i]);
     }
-    out[0] = kind_of(orders, n);
+    out[0] = kind_of(n);
     out[1] = (uint8_t) n;
+    put_le(out + OBSERVED_OFF, observed, 2);
     record_mac(k, digest, era, out, size, mac);
     memcpy(out + MAC_OFF, mac, MAC_LEN);
     *out_len = size;
@@ -184,28 +219,36 @@ static size_t read_order(const uint8_t *p, size_t len, jd_order_t *o)
     o->flags = p[12];
     memcpy(o->grounds, p + 13, JD_GROUNDS_ID_LEN);
     p += ORDER_FIXED;
+    if (len < order_size(o)) {
+        return 0;
+    }
     if (o->flags & JD_ORDER_DEADLINE) {
-        if (len < (size_t) (p - start) + 3) {
-            return 0;
-        }
-        o->deadline_day = (uint32_t) get_le(p, 3);
-        p += 3;
+        o->deadline_day = (uint32_t) get_le(p, DEADLINE_LEN);
+        p += DEADLINE_LEN;
+    }
+    if (o->flags & JD_ORDER_LINKED) {
+        memcpy(o->holder, p, JD_HOLDER_LEN);
+        o->link_from = (int64_t) get_le(p + JD_HOLDER_LEN, 5);
+        o->link_until = (int64_t) get_le(p + JD_HOLDER_LEN + 5, 5);
+        p += LINK_LEN;
     }
     return order_ok(o) ? (size_t) (p - start) : 0;
 }
 
 jd_record_rc_t jd_record_decode(const jd_key_t *k, const uint8_t digest[JD_DIGEST_LEN],
-                                uint64_t era, const uint8_t *in, size_t len, uint8_t *kind,
+                                uint64_t era, const uint8_t *in, size_t len, uint16_t *observed,
                                 jd_order_t orders[JD_ORDERS_MAX], unsigned *n)
 {
     size_t off = JD_RECORD_HEAD;
     uint8_t mac[16];
+    uint16_t mask;
     unsigned count;
 
-    if (len < JD_RECORD_HEAD || len > JD_RECORD_MAX || in[1] == 0 || in[1] > JD_ORDERS_MAX) {
+    if (len < JD_RECORD_HEAD || len > JD_RECORD_MAX || in[1] > JD_ORDERS_MAX) {
         return JD_RECORD_BAD;
     }
     count = in[1];
+    mask = (uint16_t) get_le(in + OBSERVED_OFF, 2);
     for (unsigned i = 0; i < count; i++) {
         size_t size = read_order(in + off, len - off, &orders[i]);
 
@@ -214,14 +257,14 @@ jd_record_rc_t jd_record_decode(const jd_key_t *k, const uint8_t digest[JD_DIGES
         }
         off += size;
     }
-    if (off != len || in[0] != kind_of(orders, count)) {
+    if (off != len || in[0] != kind_of(count) || (count == 0 && mask == 0)) {
         return JD_RECORD_BAD;
     }
     record_mac(k, digest, era, in, len, mac);
     if (differs(mac, in + MAC_OFF)) {
         return JD_RECORD_FORGED;
     }
-    *kind = in[0];
+    *observed = mask;
     *n = count;
     return JD_RECORD_OK;
 }
@@ -232,13 +275,11 @@ jd_record_rc_t jd_record_measures(const jd_key_t *k, const uint8_t digest[JD_DIG
     jd_order_t orders[JD_ORDERS_MAX];
     jd_record_rc_t rc;
     unsigned n;
-    uint8_t kind;
 
-    rc = jd_record_decode(k, digest, era, in, len, &kind, orders, &n);
+    rc = jd_record_decode(k, digest, era, in, len, measures, orders, &n);
     if (rc != JD_RECORD_OK) {
         return rc;
     }
-    *measures = 0;
     for (unsigned i = 0; i < n; i++) {
         *measures |= orders[i].measures;
     }
@@ -343,7 +384,42 @@ jd_record_rc_t jd_grounds_decode(const jd_key_t *k, const uint8_t id[JD_GROUNDS_
 
 /* ---- relief ------------------------------------------------------------------------------- */
 
-void jd_relief_print(const jd_relief_t *r, char out[JD_RELIEF_LEN])
+size_t jd_stay_print(int64_t stay, char out[JD_STAY_TEXT_MAX])
+{
+    char digits[JD_STAY_TEXT_MAX];
+    size_t n = 0, len = 0;
+
+    for (; stay > 0 && n < sizeof(digits) - 1; stay /= 10) {
+        digits[n++] = (char) ('0' + stay % 10);
+    }
+    out[len++] = 's';
+    while (n > 0) {
+        out[len++] = digits[--n];
+    }
+    return len;
+}
+
+int jd_stay_parse(int64_t *stay, const char *text, size_t len)
+{
+    int64_t sec = 0;
+
+    if (len < 2 || len > JD_STAY_TEXT_MAX || text[0] != 's' || text[1] == '0') {
+        return -1;
+    }
+    for (size_t i = 1; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return -1;
+        }
+        sec = sec * 10 + (text[i] - '0');
+    }
+    if (sec > JD_STAY_FOREVER) {
+        return -1;
+    }
+    *stay = sec;
+    return 0;
+}
+
+size_t jd_relief_print(const jd_relief_t *r, char out[JD_RELIEF_TEXT_MAX])
 {
     static const char hex[] = "0123456789abcdef";
 
@@ -354,6 +430,30 @@ void jd_relief_print(const jd_relief_t *r, char out[JD_RELIEF_LEN])
     out[5] = ' ';
     out[6] = 'o';
     out[7] = r->objection ? '1' : '0';
+    if (r->stay <= 0) {
+        return JD_RELIEF_LEN;
+    }
+    out[JD_RELIEF_LEN] = ' ';
+    return JD_RELIEF_LEN + 1 +
+           jd_stay_print(r->stay < JD_STAY_FOREVER ? r->stay : JD_STAY_FOREVER,
+                         out + JD_RELIEF_LEN + 1);
+}
+
+/* The words behind the part that is always there; each begins with its space. */
+static int parse_words(jd_relief_t *r, const char *text, size_t len)
+{
+    size_t at = 0, end;
+
+    while (at < len) {
+        for (end = ++at; end < len && text[end] != ' '; end++) {
+        }
+        if (end > at && text[at] == 's' &&
+            (r->stay != 0 || jd_stay_parse(&r->stay, text + at, end - at) != 0)) {
+            return -1;
+        }
+        at = end;
+    }
+    return 0;
 }
 
 int jd_relief_parse(jd_relief_t *r, const char *text, size_t len)
@@ -375,5 +475,6 @@ int jd_relief_parse(jd_relief_t *r, const char *text, size_t len)
     }
     r->lifted = (uint16_t) lifted;
     r->objection = (uint8_t) (text[7] - '0');
-    return 0;
+    r->stay = 0;
+    return parse_words(r, text + JD_RELIEF_LEN, len - JD_RELIEF_LEN);
 }

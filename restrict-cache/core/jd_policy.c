@@ -6,7 +6,8 @@
 
 const char *const jd_reason_names[JD_REASON_N] = {
     "off",   "exempt",      "no_subject", "malformed",     "unready", "stale",  "clear",
-    "unconfirmed", "not_listed", "other_measure", "clock",   "lifted", "observe", "listed",
+    "unconfirmed", "not_listed", "other_measure", "clock",   "lifted", "stayed", "observe",
+    "braked", "unaccounted", "listed",
 };
 
 static int64_t later(int64_t a, int64_t b)
@@ -37,17 +38,27 @@ static int clocks_disagree(const jd_clocks_t *c)
     return apart > JD_CLOCK_SKEW_SEC;
 }
 
-static int in_force(const jd_clocks_t *c, const jd_order_t *o)
+static int within(const jd_clocks_t *c, int64_t from, int64_t until)
 {
-    return c->now >= o->from && c->now < o->until && c->office_now >= o->from &&
-           c->office_now < o->until;
+    return c->now >= from && c->now < until && c->office_now >= from && c->office_now < until;
+}
+
+int jd_policy_in_force(const jd_clocks_t *c, const jd_order_t *o)
+{
+    return within(c, o->from, o->until) &&
+           ((o->flags & JD_ORDER_LINKED) == 0 || within(c, o->link_from, o->link_until));
+}
+
+int jd_policy_stayed(const jd_clocks_t *c, int64_t stay)
+{
+    return c->now < stay || c->office_now < stay;
 }
 
 /* What one order alone would make of the request. */
 static jd_reason_t weigh(const jd_clocks_t *c, uint16_t measure, const jd_order_t *o,
                          const jd_relief_t *r)
 {
-    if (!in_force(c, o)) {
+    if (!jd_policy_in_force(c, o)) {
         return JD_REASON_NOT_LISTED;
     }
     if ((o->measures & measure) == 0) {
@@ -55,6 +66,9 @@ static jd_reason_t weigh(const jd_clocks_t *c, uint16_t measure, const jd_order_
     }
     if (r->lifted & measure) {
         return JD_REASON_LIFTED;
+    }
+    if (jd_policy_stayed(c, r->stay)) {
+        return JD_REASON_STAYED;
     }
     if (o->flags & (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION) || r->objection) {
         return JD_REASON_OBSERVE;
@@ -67,8 +81,10 @@ static int rank(jd_reason_t reason)
 {
     switch (reason) {
     case JD_REASON_LISTED:
-        return 4;
+        return 5;
     case JD_REASON_OBSERVE:
+        return 4;
+    case JD_REASON_STAYED:
         return 3;
     case JD_REASON_LIFTED:
         return 2;
@@ -93,9 +109,10 @@ static int named_before(const jd_order_t *a, const jd_order_t *b)
 }
 
 jd_reason_t jd_policy_decide(const jd_clocks_t *c, unsigned measure_bit, const jd_order_t *orders,
-                             const jd_relief_t *relief, unsigned n, int *which)
+                             const jd_relief_t *relief, unsigned n, uint16_t observed, int *which)
 {
-    jd_reason_t best = JD_REASON_NOT_LISTED;
+    uint16_t measure = (uint16_t) (1u << measure_bit);
+    jd_reason_t best = observed ? JD_REASON_OTHER_MEASURE : JD_REASON_NOT_LISTED;
     int best_at = -1;
 
     *which = -1;
@@ -106,13 +123,16 @@ jd_reason_t jd_policy_decide(const jd_clocks_t *c, unsigned measure_bit, const j
         return JD_REASON_CLOCK;
     }
     for (unsigned i = 0; i < n; i++) {
-        jd_reason_t reason = weigh(c, (uint16_t) (1u << measure_bit), &orders[i], &relief[i]);
+        jd_reason_t reason = weigh(c, measure, &orders[i], &relief[i]);
 
         if (rank(reason) > rank(best) ||
             (reason == best && best_at >= 0 && named_before(&orders[i], &orders[best_at]))) {
             best = reason;
             best_at = (int) i;
         }
+    }
+    if (observed & measure && rank(best) < rank(JD_REASON_OBSERVE)) {
+        return JD_REASON_OBSERVE;
     }
     if (rank(best) >= rank(JD_REASON_LIFTED)) {
         *which = best_at;

@@ -21,12 +21,15 @@ typedef enum {
     JD_REASON_OTHER_MEASURE,  /* active orders, none with this measure */
     JD_REASON_CLOCK,          /* wall clock and office clock disagree */
     JD_REASON_LIFTED,
+    JD_REASON_STAYED,         /* suspended by the operator: the order, or all orders of the person */
     JD_REASON_OBSERVE,        /* observe-only, or under objection */
+    JD_REASON_BRAKED,         /* the gate's: too many denials of this measure, until an operator releases the brake */
+    JD_REASON_UNACCOUNTED,    /* the gate's: no ledger cell is free, and a denial nobody can account for is not made */
     JD_REASON_LISTED,         /* an order in force for this measure: denied, or denied in dry run */
     JD_REASON_N
 } jd_reason_t;
 
-/* "off exempt no_subject malformed unready stale clear unconfirmed not_listed other_measure clock lifted observe listed" */
+/* "off exempt no_subject malformed unready stale clear unconfirmed not_listed other_measure clock lifted stayed observe braked unaccounted listed" */
 extern const char *const jd_reason_names[JD_REASON_N];
 
 #define JD_CLOCK_SKEW_SEC     300                 /* wall against office clock */
@@ -45,15 +48,21 @@ int64_t jd_policy_age(const jd_clocks_t *c);
 /* 1 when nothing may be enforced for age. verified_at <= 0 (never) is stale. */
 int jd_policy_stale(const jd_clocks_t *c);
 
+/* 1 when both clocks lie in the order's term and, of a linked order, in the link's. */
+int jd_policy_in_force(const jd_clocks_t *c, const jd_order_t *o);
+/* 1 when a stay until this second counts: while either clock is before it, for the person's good. */
+int jd_policy_stayed(const jd_clocks_t *c, int64_t stay);
+
 /*
- * Decides over a confirmed set: `orders` and `relief` side by side (relief[i].lifted = 0, objection = 0 when the office has none).
- * An order is in force when both clocks lie in [from, until). Among orders for `measure` the decision is the worst for the subject that is
- * lawful: LISTED when one is in force, not lifted for this measure, not observe, not under objection; else the first that applies of
- * CLOCK (clocks differ by more than JD_CLOCK_SKEW_SEC), OBSERVE, LIFTED, NOT_LISTED/OTHER_MEASURE. STALE and CLOCK go before LISTED:
- * with stale data or disagreeing clocks nothing is LISTED. *which = index of the order that decided (LISTED, OBSERVE, LIFTED), else -1; of
- * several LISTED the one with the latest until, then the lowest number.
+ * Decides over a confirmed set: `orders` and `relief` side by side (all zero where there is none), and the mask of what is only observed.
+ * relief[i].stay is the latest of the order's own stay, the subject's, and its holder's: the caller joins them.
+ * Among orders in force for `measure` the decision is the worst for the subject that is lawful: LISTED when one is not lifted for this
+ * measure, not stayed, not under objection; else the first that applies of OBSERVE (the mask has the measure, too), STAYED, LIFTED,
+ * OTHER_MEASURE, NOT_LISTED. STALE and CLOCK (clocks differ by more than JD_CLOCK_SKEW_SEC) go before all: with stale data or
+ * disagreeing clocks nothing is LISTED. *which = index of the order that decided (LISTED, OBSERVE, STAYED, LIFTED), else -1, also for
+ * OBSERVE by the mask; of several alike the one with the latest until, then the lowest number.
  */
-jd_reason_t jd_policy_decide(const jd_clocks_t *c, unsigned measure_bit,
-                             const jd_order_t *orders, const jd_relief_t *relief, unsigned n, int *which);
+jd_reason_t jd_policy_decide(const jd_clocks_t *c, unsigned measure_bit, const jd_order_t *orders,
+                             const jd_relief_t *relief, unsigned n, uint16_t observed, int *which);
 
 #endif

@@ -73,6 +73,31 @@ size_t jd_redis_changes(char *out, const char *list)
     return name(out, list, "changes");
 }
 
+size_t jd_redis_stays(char *out, const char *list)
+{
+    return name(out, list, "stays");
+}
+
+size_t jd_redis_lifts(char *out, const char *list)
+{
+    return name(out, list, "lifts");
+}
+
+size_t jd_redis_gates(char *out, const char *list)
+{
+    return name(out, list, "gates");
+}
+
+size_t jd_redis_ledger_set(char *out, const char *list)
+{
+    return name(out, list, "ledger");
+}
+
+size_t jd_redis_ledger_done(char *out, const char *list)
+{
+    return name(out, list, "ledger:done");
+}
+
 size_t jd_redis_prefix(char *out, const char *list)
 {
     return name(out, list, "");
@@ -101,12 +126,12 @@ uint32_t jd_redis_bucket_of(const uint8_t digest[JD_DIGEST_LEN], unsigned bits)
 
 enum {
     F_SCHEMA, F_ERA, F_BITS, F_LAST_ID, F_EPOCH, F_SEQ, F_RELIEF_SEQ, F_COUNT, F_KEY, F_KEY_CHECK,
-    F_NORM, F_VERIFIED_AT, F_OFFICE_AT, F_BEAT, F_MEASURES
+    F_NORM, F_VERIFIED_AT, F_OFFICE_AT, F_BEAT, F_MEASURES, F_BRAKES
 };
 
 const char *const jd_meta_fields[JD_META_FIELDS] = {
     "schema", "era", "bits",      "last_id", "epoch",       "seq",       "relief_seq", "count",
-    "key",    "key_check", "norm", "verified_at", "office_at", "beat", "measures",
+    "key",    "key_check", "norm", "verified_at", "office_at", "beat", "measures", "brakes",
 };
 
 /* Decimal digits without a leading zero, at most `max`. Returns 0 or -1. */
@@ -146,6 +171,31 @@ static int parse_text(const char *s, size_t len, size_t min, size_t max, const c
     }
     memcpy(out, s, len);
     out[len] = '\0';
+    return 0;
+}
+
+/* "name=second ..." with single spaces; a measure that we do not know is skipped. Returns 0 or -1. */
+static int parse_brakes(const char *s, size_t len, int64_t brakes[JD_MEASURE_N])
+{
+    const char *end = s + len;
+
+    while (s < end) {
+        const char *stop = memchr(s, ' ', (size_t) (end - s));
+        const char *last = stop != NULL ? stop : end;
+        const char *equals = memchr(s, '=', (size_t) (last - s));
+        uint64_t sec;
+        int bit;
+
+        if (equals == NULL || equals == s || last + 1 == end ||
+            parse_number(equals + 1, (size_t) (last - equals - 1), INT64_MAX, &sec) != 0) {
+            return -1;
+        }
+        bit = jd_measure_bit(s, (size_t) (equals - s));
+        if (bit >= 0) {
+            brakes[bit] = (int64_t) sec;
+        }
+        s = stop != NULL ? stop + 1 : end;
+    }
     return 0;
 }
 
@@ -198,9 +248,11 @@ static int parse_field(jd_meta_t *m, int field, const char *s, size_t len)
         rc = parse_number(s, len, INT64_MAX, &v);
         m->beat = (int64_t) v;
         return rc;
-    default:
+    case F_MEASURES:
         m->measures_agree = jd_measure_list_agrees(s, len);
         return m->measures_agree ? 0 : -1;
+    default:
+        return parse_brakes(s, len, m->brakes);
     }
 }
 
@@ -214,6 +266,9 @@ jd_meta_rc_t jd_meta_parse(jd_meta_t *m, const char *const val[JD_META_FIELDS],
     }
     for (int i = 0; i < JD_META_FIELDS; i++) {
         *field = jd_meta_fields[i];
+        if (val[i] == NULL && i == F_BRAKES) {
+            continue;
+        }
         if (val[i] == NULL || parse_field(m, i, val[i], len[i]) != 0) {
             return JD_META_BAD;
         }
@@ -232,14 +287,15 @@ uint64_t jd_relief_mark(uint32_t epoch, uint64_t relief_seq)
 /* ---- the confirm -------------------------------------------------------------------------- */
 
 /*
- * Walks the record of jd_order.h (Lua counts from 1: the head ends at 10, the first order begins at
- * 11). It trusts no length: byte() of a place beyond the end is nil. What it cannot walk it hands
+ * Walks the record of jd_order.h (Lua counts from 1: the head ends at 12, the first order begins at
+ * 13). It trusts no length: byte() of a place beyond the end is nil. What it cannot walk it hands
  * over as it is, for the caller's decoder to name. false stands for nil, so that no reply is cut
- * short.
+ * short. An order without a holder asks for the stay of the field '', which nobody has.
  */
 const char jd_confirm_script[] =
     "local m=redis.call('HMGET',KEYS[1],'schema','era','bits','last_id','epoch','seq',"
-    "'relief_seq','count','key','key_check','norm','verified_at','office_at','beat','measures')\n"
+    "'relief_seq','count','key','key_check','norm','verified_at','office_at','beat','measures',"
+    "'brakes')\n"
     "local era,bits,d=m[2],m[3],ARGV[2]\n"
     "local a,b,c,e=d:byte(1,4)\n"
     "if not era or not bits or not bits:find('^%d%d?$') or not e then return {m} end\n"
@@ -247,21 +303,26 @@ const char jd_confirm_script[] =
     "if bits>20 then return {m} end\n"
     "local bucket=math.floor((((a*256+b)*256+c)*256+e)/2^(32-bits))\n"
     "local r=redis.call('HGET',ARGV[1]..era..':'..bucket,d)\n"
-    "if not r then return {m,false,{},{}} end\n"
-    "local n,p,numbers,ids=r:byte(2) or 0,11,{},{}\n"
-    "if n<1 or n>32 then return {m,r,{},{}} end\n"
+    "if not r then return {m,false,{},{},{}} end\n"
+    "local n,p,numbers,ids,people=r:byte(2) or 0,13,{},{},{d:sub(1,8)}\n"
+    "if n<1 or n>32 then return {m,r,{},{},{}} end\n"
     "for i=1,n do\n"
     "local len=r:byte(p)\n"
     "local f=p+(len or 0)+13\n"
     "local flags=r:byte(f)\n"
-    "if not flags then return {m,r,{},{}} end\n"
+    "if not flags then return {m,r,{},{},{}} end\n"
     "numbers[i]=r:sub(p+1,p+len)\n"
     "ids[i]=r:sub(f+1,f+8)\n"
     "p=f+9\n"
     "if flags%8>=4 then p=p+3 end\n"
+    "people[i+1]=''\n"
+    "if flags%16>=8 then\n"
+    "people[i+1]=r:sub(p,p+7)\n"
+    "p=p+18\n"
     "end\n"
-    "if p~=#r+1 then return {m,r,{},{}} end\n"
+    "end\n"
+    "if p~=#r+1 then return {m,r,{},{},{}} end\n"
     "return {m,r,redis.call('HMGET',KEYS[2],unpack(numbers)),"
-    "redis.call('HMGET',KEYS[3],unpack(ids))}\n";
+    "redis.call('HMGET',KEYS[3],unpack(ids)),redis.call('HMGET',KEYS[4],unpack(people))}\n";
 
-const char jd_confirm_sha1[41] = "cd8f3000e4dcfe2e2d89a699b4b3e9cd6a7a5a1b";
+const char jd_confirm_sha1[41] = "2f8f6350e997ed583f4f88bb15304497b96d1639";

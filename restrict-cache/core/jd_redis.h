@@ -4,8 +4,12 @@
  *   jd:{L}:meta             hash    see jd_meta_t
  *   jd:{L}:<era>:<bucket>   hash    digest -> record (jd_order.h); bucket = top `bits` bits of the digest's first four bytes, big-endian
  *   jd:{L}:relief           hash    order number -> relief (jd_order.h)
+ *   jd:{L}:stays            hash    first 8 bytes of a subject's digest -> stay of that person (jd_order.h)
  *   jd:{L}:grounds          hash    8-byte id -> grounds (jd_order.h)
  *   jd:{L}:changes          stream  id <era>-<n>, n contiguous, fields d = digest, r = record ("" = none left); <era>-0 is the switch, fields: s = 1
+ *   jd:{L}:lifts            stream  one entry per order number whose relief is written for the first time, fields t i a
+ *   jd:{L}:gates            hash    gateway -> newest entry of lifts that has taken effect there, and when
+ *   jd:{L}:ledger           set     names of the ledger's keys; jd:{L}:ledger:done, a hash: what the office has receipted
  */
 #ifndef JD_REDIS_H
 #define JD_REDIS_H
@@ -13,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "jd_digest.h"
+#include "jd_measure.h"
 #include "jd_subject.h"
 
 #define JD_SCHEMA            1
@@ -29,6 +34,11 @@ size_t jd_redis_meta(char *out, const char *list);
 size_t jd_redis_relief(char *out, const char *list);
 size_t jd_redis_grounds(char *out, const char *list);
 size_t jd_redis_changes(char *out, const char *list);
+size_t jd_redis_stays(char *out, const char *list);
+size_t jd_redis_lifts(char *out, const char *list);
+size_t jd_redis_gates(char *out, const char *list);
+size_t jd_redis_ledger_set(char *out, const char *list);
+size_t jd_redis_ledger_done(char *out, const char *list);
 size_t jd_redis_prefix(char *out, const char *list);                   /* "jd:{L}:" */
 size_t jd_redis_bucket(char *out, const char *list, uint64_t era, uint32_t bucket);
 uint32_t jd_redis_bucket_of(const uint8_t digest[JD_DIGEST_LEN], unsigned bits);
@@ -50,11 +60,13 @@ typedef struct {
     int64_t  office_at;       /* office clock when `beat` was written */
     int64_t  beat;            /* the daemon's wall clock, each second */
     int      measures_agree;  /* field measures agrees with ours */
+    int64_t  brakes[JD_MEASURE_N];   /* newest release of the brake by measure bit, Unix second; 0 = none */
 } jd_meta_t;
 
 /* Field names in the order in which jd_meta_parse reads values: schema era bits last_id epoch seq relief_seq count key key_check norm
- * verified_at office_at beat measures. Field "writer" (the daemon instance that may write) is the daemon's own. */
-#define JD_META_FIELDS  15
+ * verified_at office_at beat measures brakes. The last may be missing: "bus.ride=1795475986 metro.ride=...", names of later measures are
+ * skipped. Field "writer" (the daemon instance that may write) is the daemon's own. */
+#define JD_META_FIELDS  16
 extern const char *const jd_meta_fields[JD_META_FIELDS];
 
 typedef enum {
@@ -71,10 +83,11 @@ jd_meta_rc_t jd_meta_parse(jd_meta_t *m, const char *const val[JD_META_FIELDS], 
 uint64_t jd_relief_mark(uint32_t epoch, uint64_t relief_seq);
 
 /*
- * The confirm, read-only: KEYS meta relief grounds; ARGV prefix digest.
+ * The confirm, read-only: KEYS meta relief grounds stays; ARGV prefix digest.
  * Reply: [ [meta values in jd_meta_fields order, nil = missing], record or nil, [relief or nil, one per order of the record],
- *          [grounds or nil, one per order] ]. A record that cannot be walked comes back with empty third and fourth arrays; without a usable
- *          era and bits the reply is [ [meta values] ] alone.
+ *          [grounds or nil, one per order], [stay of the digest or nil, then per order the stay of its holder or nil] ]. With no order to
+ *          enforce, or a record that cannot be walked, the last three are empty; without a usable era and bits the reply is
+ *          [ [meta values] ] alone.
  * Run by EVALSHA_RO with a fall-back to EVAL_RO on NOSCRIPT, so that it works on replicas and under a read-only ACL.
  */
 extern const char  jd_confirm_script[];

@@ -120,7 +120,8 @@ static void make_row(row_t *row, const jd_key_t *key, uint64_t i, uint64_t era, 
     len = (size_t) snprintf(card, sizeof(card), "6%015lu", i);
     jd_digest(key, JD_SCHEME_CARD, (const uint8_t *) card, len, row->digest);
 
-    if (jd_record_encode(key, row->digest, era, &order, 1, row->record, sizeof(row->record), &len)
+    if (jd_record_encode(key, row->digest, era, &order, 1, 0, row->record, sizeof(row->record),
+                         &len)
         != JD_RECORD_OK)
     {
         die("cannot encode a record");
@@ -187,7 +188,7 @@ static void put_meta(const jd_key_t *key, const char *list, uint64_t n, uint64_t
             put_text(key->id);
         } else if (strcmp(field, "key_check") == 0) {
             put_text(key->check);
-        } else if (strcmp(field, "norm") == 0) {
+        } else if (strcmp(field, "norm") == 0 || strcmp(field, "brakes") == 0) {
             put_text("");
         } else if (strcmp(field, "measures") == 0) {
             put_text(jd_measure_list());

@@ -247,13 +247,16 @@ static void do_timeprint(void)
     fputs(out, stdout);
 }
 
+#define ORDER_ARGS  10
+
 /*
- * NUMBER MEASURES FROM UNTIL FLAGS DEADLINE GROUNDS from argument i on; *number_text to be freed.
+ * NUMBER MEASURES FROM UNTIL FLAGS DEADLINE GROUNDS HOLDER LINK_FROM LINK_UNTIL from argument i on;
+ * *number_text to be freed.
  */
 static jd_order_t order_of(int i, bytes_t *number_text)
 {
     jd_order_t o = {0};
-    bytes_t grounds = bytes(i + 6);
+    bytes_t grounds = bytes(i + 6), holder = bytes(i + 7);
 
     *number_text = bytes(i);
     o.number = (char *) number_text->p;
@@ -265,12 +268,16 @@ static jd_order_t order_of(int i, bytes_t *number_text)
     o.deadline_day = (uint32_t) number(i + 5);
     memcpy(o.grounds, grounds.p, grounds.len < JD_GROUNDS_ID_LEN ? grounds.len : JD_GROUNDS_ID_LEN);
     free(grounds.p);
+    memcpy(o.holder, holder.p, holder.len < JD_HOLDER_LEN ? holder.len : JD_HOLDER_LEN);
+    free(holder.p);
+    o.link_from = number(i + 8);
+    o.link_until = number(i + 9);
     return o;
 }
 
 static const char *const record_rc[] = {"ok", "bad", "forged", "too_long"};
 
-/* encode KEY DIGEST ERA OUT_SIZE { NUMBER MEASURES FROM UNTIL FLAGS DEADLINE GROUNDS } */
+/* encode KEY DIGEST ERA OUT_SIZE OBSERVED { order } */
 static void do_encode(void)
 {
     jd_key_t k = key_of(1);
@@ -281,10 +288,11 @@ static void do_encode(void)
     unsigned n = 0;
     jd_record_rc_t rc;
 
-    for (int i = 5; i < args_n && n < 64; i += 7, n++) {
+    for (int i = 6; i < args_n && n < 64; i += ORDER_ARGS, n++) {
         orders[n] = order_of(i, &numbers[n]);
     }
-    rc = jd_record_encode(&k, digest.p, (uint64_t) number(3), orders, n, out, size, &len);
+    rc = jd_record_encode(&k, digest.p, (uint64_t) number(3), orders, n,
+                          (uint16_t) number(5), out, size, &len);
     answer(record_rc[rc], out, rc == JD_RECORD_OK ? len : 0);
     while (n > 0) {
         free(numbers[--n].p);
@@ -299,25 +307,27 @@ static void do_decode(void)
     jd_key_t k = key_of(1);
     bytes_t digest = bytes(2), record = bytes(4);
     jd_order_t orders[JD_ORDERS_MAX];
-    uint8_t kind = 0;
     unsigned n = 0;
-    uint16_t measures = 0;
+    uint16_t measures = 0, observed = 0;
     uint64_t era = (uint64_t) number(3);
     jd_record_rc_t rc;
 
-    rc = jd_record_decode(&k, digest.p, era, record.p, record.len, &kind, orders, &n);
+    rc = jd_record_decode(&k, digest.p, era, record.p, record.len, &observed, orders, &n);
     printf("%s", record_rc[rc]);
     if (rc == JD_RECORD_OK) {
         if (jd_record_measures(&k, digest.p, era, record.p, record.len, &measures) != rc) {
             fail("jd_record_measures disagrees");
         }
-        printf(" %u %u", kind, measures);
+        printf(" %u %u", observed, measures);
         for (unsigned i = 0; i < n; i++) {
             putchar(' ');
             put_hex(orders[i].number, orders[i].number_len);
             printf(" %u %" PRId64 " %" PRId64 " %u %" PRIu32 " ", orders[i].measures,
                    orders[i].from, orders[i].until, orders[i].flags, orders[i].deadline_day);
             put_hex(orders[i].grounds, JD_GROUNDS_ID_LEN);
+            putchar(' ');
+            put_hex(orders[i].holder, JD_HOLDER_LEN);
+            printf(" %" PRId64 " %" PRId64, orders[i].link_from, orders[i].link_until);
         }
     }
     free(digest.p);
@@ -351,19 +361,18 @@ static void do_relief(void)
 {
     bytes_t text = bytes(1);
     jd_relief_t r;
-    char out[JD_RELIEF_LEN];
+    char out[JD_RELIEF_TEXT_MAX];
 
     if (jd_relief_parse(&r, (char *) text.p, text.len) != 0) {
         printf("bad");
     } else {
-        jd_relief_print(&r, out);
-        printf("ok %u %u ", r.lifted, r.objection);
-        put_hex(out, sizeof(out));
+        printf("ok %u %u %" PRId64 " ", r.lifted, r.objection, r.stay);
+        put_hex(out, jd_relief_print(&r, out));
     }
     free(text.p);
 }
 
-/* meta { VALUE | nil } x 15 */
+/* meta { VALUE | nil } x JD_META_FIELDS; answers with the brakes last */
 static void do_meta(void)
 {
     static const char *const names[] = {"ok", "empty", "schema", "bad"};
@@ -388,13 +397,16 @@ static void do_meta(void)
     if (rc == JD_META_OK) {
         printf(" %" PRIu64 " %u %" PRIu64 " %s %s %" PRId64, m.era, m.bits,
                jd_relief_mark(m.epoch, m.relief_seq), m.key_id, m.key_check, m.beat);
+        for (int i = 0; i < JD_MEASURE_N; i++) {
+            printf("%c%" PRId64, i == 0 ? ' ' : ',', m.brakes[i]);
+        }
     }
     for (int i = 0; i < JD_META_FIELDS; i++) {
         free(b[i].p);
     }
 }
 
-/* decide NOW OFFICE VERIFIED MAX_STALE BIT { order as in encode, LIFTED OBJECTION } */
+/* decide NOW OFFICE VERIFIED MAX_STALE BIT OBSERVED { order as in encode, LIFTED OBJECTION STAY } */
 static void do_decide(void)
 {
     jd_clocks_t c = {number(1), number(2), number(3), number(4)};
@@ -405,12 +417,14 @@ static void do_decide(void)
     int which = -2;
     jd_reason_t reason;
 
-    for (int i = 6; i < args_n && n < JD_ORDERS_MAX; i += 9, n++) {
+    for (int i = 7; i < args_n && n < JD_ORDERS_MAX; i += ORDER_ARGS + 3, n++) {
         orders[n] = order_of(i, &numbers[n]);
-        relief[n].lifted = (uint16_t) number(i + 7);
-        relief[n].objection = (uint8_t) number(i + 8);
+        relief[n].lifted = (uint16_t) number(i + ORDER_ARGS);
+        relief[n].objection = (uint8_t) number(i + ORDER_ARGS + 1);
+        relief[n].stay = number(i + ORDER_ARGS + 2);
     }
-    reason = jd_policy_decide(&c, (unsigned) number(5), orders, relief, n, &which);
+    reason = jd_policy_decide(&c, (unsigned) number(5), orders, relief, n, (uint16_t) number(6),
+                              &which);
     printf("%s %d", jd_reason_names[reason], which);
     while (n > 0) {
         free(numbers[--n].p);

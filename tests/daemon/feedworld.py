@@ -121,14 +121,21 @@ class Feed:
 
     def orders(self, card='3401005512', key=KEY):
         """Orders of a card as Redis holds them: {number: order}; every MAC is checked."""
+        return {o['number']: o for o in self.record(card, key)[1]}
+
+    def observed(self, card='3401005512', key=KEY):
+        """The mask of what is observed of this card."""
+        return self.record(card, key)[0]
+
+    def record(self, card, key):
         meta = self.meta()
         if 'era' not in meta:
-            return {}
+            return 0, []
         d = jdschema.digest(key, 'card', card)
         era = int(meta['era'])
         name = self.name(f"{era}:{jdschema.bucket_of(d, int(meta['bits']))}")
         rec = self.redis.hget(name, d)
-        return {o['number']: o for o in jdschema.decode_record(key, d, era, rec)[1]} if rec else {}
+        return jdschema.decode_record(key, d, era, rec) if rec else (0, [])
 
     def relief(self, number):
         text = self.redis.hget(self.name('relief'), number)

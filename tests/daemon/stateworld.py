@@ -137,13 +137,17 @@ class Driver:
 # ---- comparison -------------------------------------------------------------------------------------
 
 def journal(folder):
-    """(digest -> {number: (measures, start, until, flags)}, number -> relief text) that Redis should hold."""
+    """(digest -> {number: (measures, start, until, flags, grounds), "observed": mask if any}, number -> relief text) that Redis should hold."""
     db = sqlite3.connect(f"file:{folder}/journal.db?mode=ro", uri=True, timeout=10)
     relief = {n: (l, o) for n, l, o in db.execute("SELECT number, lifted, objection FROM relief")}
     want = {}
     for digest, number, measures, start, until, flags, grounds in db.execute(
             "SELECT digest, number, measures, start, until, flags, grounds FROM orders WHERE ended = 0"):
-        if measures & ~relief.get(number, (0, 0))[0]:
+        lifted, objection = relief.get(number, (0, 0))
+        if measures & ~lifted and (flags & 3 or objection):
+            of = want.setdefault(digest, {})
+            of["observed"] = of.get("observed", 0) | measures & ~lifted
+        elif measures & ~lifted:
             want.setdefault(digest, {})[number] = (measures, start, until, flags, grounds)
     db.close()
     return want, {n.encode(): jdschema.relief_text(l, o).encode() for n, (l, o) in relief.items()}
@@ -159,9 +163,9 @@ def in_redis(client, key=KEY, check_grounds=True):
         bucket = int(name.rsplit(b":", 1)[1])
         for digest, rec in client.hgetall(name).items():
             assert jdschema.bucket_of(digest, bits) == bucket if bits else bucket == 0
-            _, orders = jdschema.decode_record(key, digest, era, rec)
+            observed, orders = jdschema.decode_record(key, digest, era, rec)
             have[digest] = {o["number"]: (o["measures"], o["from"], o["until"], o["flags"], o["grounds"])
-                            for o in orders}
+                            for o in orders} | ({"observed": observed} if observed else {})
             for o in orders:
                 assert not check_grounds or o["grounds"] in grounds
     return have, client.hgetall("jd:{credit}:relief"), meta

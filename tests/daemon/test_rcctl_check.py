@@ -122,13 +122,37 @@ def test_every_order_is_shown(desk):
     desk.list.mark('E-objection')
     answer = desk.check()
     states = {o['order']: o['state'] for o in answer['orders']}
-    assert states == {'A-lifted': 'lifted', 'B-seen': 'observe', 'C-over': 'not_in_force', 'D-future': 'not_in_force',
-                      'E-objection': 'observe', 'F-bites': 'listed'}
+    assert states == {'A-lifted': 'lifted', 'C-over': 'not_in_force', 'D-future': 'not_in_force', 'E-objection': 'observe', 'F-bites': 'listed'}
+    assert answer['observed'] == ['bus.ride']           # of B-seen the record has no more
     assert [o['order'] for o in answer['orders'] if o['decides']] == ['F-bites']
     objection = {o['order']: o['objection'] for o in answer['orders']}
     assert objection['E-objection'] and not objection['F-bites']
     desk.list.lift('F-bites')
     assert desk.check()['reason'] == 'observe'
+
+
+def test_stays_are_shown(desk):
+    """Of an order, of the person, of the holder whose order reaches the card."""
+    until = int(time.time()) + 1000
+    holder = desk.list.digest('cnid:11010519491231002X')
+    desk.list.put(f'card:{CARD}', [Order('A'), Order('B', holder=holder, link_from=until - 5000)])
+    desk.list.stay('A', until)
+    answer = desk.check()
+    assert (answer['decision'], [o['state'] for o in answer['orders']]) == ('deny', ['stayed', 'listed'])
+    assert answer['orders'][0]['stay'] == jdschema.china_time(until) and 'stay' not in answer['orders'][1]
+    assert answer['orders'][1]['link'] == {'from': jdschema.china_time(until - 5000)} and 'link' not in answer['orders'][0]
+    desk.list.stay_subject(holder)
+    answer = desk.check()
+    assert (answer['reason'], [o['state'] for o in answer['orders']]) == ('stayed', ['stayed', 'stayed'])
+    assert [o['stay'] for o in answer['orders']] == [jdschema.china_time(until), 'open']
+    run = harness.rcctl(desk.conf, 'check', '--measure', 'bus.ride', stdin=CARD)
+    assert f'stayed     until {jdschema.china_time(until)}' in run.stdout and 'stayed     with no end' in run.stdout
+    assert 'holder     of this card from' in run.stdout
+    desk.list.stay_subject(holder, 0)
+    desk.list.stay_subject(f'card:{CARD}', until)
+    assert desk.check()['reason'] == 'stayed'
+    desk.list.redis.hset(desk.list.name('stays'), desk.list.digest(f'card:{CARD}')[:8], 'soon')
+    assert desk.check()['reason'] == 'unconfirmed'
 
 
 def test_stale_and_clock(desk):

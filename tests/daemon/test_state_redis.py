@@ -70,11 +70,11 @@ def test_changes_are_streamed(filled):
 
 def test_relief_is_merged_never_replaced(filled):
     d, r = filled
-    r.client().hset(RELIEF, "CS-4", "l0002 o1 x9")
+    r.client().hset(RELIEF, "CS-4", "l0002 o1 x9 s1900000000 y")
     d.lift("CS-4", 0x0004)
-    wait_for(lambda: r.client().hget(RELIEF, "CS-4") == b"l0006 o0 x9")
+    wait_for(lambda: r.client().hget(RELIEF, "CS-4") == b"l0006 o0 x9 s1900000000 y")
     assert d.mark("CS-4", True)["outcome"] == "ack"
-    wait_for(lambda: r.client().hget(RELIEF, "CS-4") == b"l0006 o1 x9")
+    wait_for(lambda: r.client().hget(RELIEF, "CS-4") == b"l0006 o1 x9 s1900000000 y")
 
 
 def test_freshness_never_before_its_relief(world, drivers):

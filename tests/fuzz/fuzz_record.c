@@ -27,7 +27,7 @@ static void sign_record(const jd_key_t *k, uint8_t *record, size_t len)
     memcpy(text, digest, JD_DIGEST_LEN);
     text[JD_DIGEST_LEN] = 7;
     memcpy(text + JD_DIGEST_LEN + 8, record, 2);
-    memcpy(text + JD_DIGEST_LEN + 10, record + JD_RECORD_HEAD, len - JD_RECORD_HEAD);
+    memcpy(text + JD_DIGEST_LEN + 10, record + 10, len - 10);
     jd_siphash128(k->record_key, text, JD_DIGEST_LEN + len, mac);
     memcpy(record + 2, mac, 8);
 }
@@ -35,8 +35,8 @@ static void sign_record(const jd_key_t *k, uint8_t *record, size_t len)
 static void check_record(const jd_key_t *k, const uint8_t *data, size_t size)
 {
     jd_order_t orders[JD_ORDERS_MAX];
-    uint8_t *record = malloc(size + 1), again[JD_RECORD_MAX], kind;
-    uint16_t measures;
+    uint8_t *record = malloc(size + 1), again[JD_RECORD_MAX];
+    uint16_t measures, observed;
     size_t len;
     unsigned n;
 
@@ -44,13 +44,16 @@ static void check_record(const jd_key_t *k, const uint8_t *data, size_t size)
     if (size >= JD_RECORD_HEAD && size <= JD_RECORD_MAX) {
         sign_record(k, record, size);
     }
-    if (jd_record_decode(k, digest, 7, record, size, &kind, orders, &n) == JD_RECORD_OK) {
-        require(n >= 1 && n <= JD_ORDERS_MAX);
-        require(jd_record_encode(k, digest, 7, orders, n, again, sizeof(again), &len) ==
+    if (jd_record_decode(k, digest, 7, record, size, &observed, orders, &n) == JD_RECORD_OK) {
+        require(n <= JD_ORDERS_MAX && (n >= 1 || observed != 0));
+        for (unsigned i = 0; i < n; i++) {
+            require((orders[i].flags & (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION)) == 0);
+        }
+        require(jd_record_encode(k, digest, 7, orders, n, observed, again, sizeof(again), &len) ==
                 JD_RECORD_OK);
         require(len == size && memcmp(again, record, len) == 0);
         require(jd_record_measures(k, digest, 7, record, size, &measures) == JD_RECORD_OK);
-        require(jd_record_decode(k, digest, 8, record, size, &kind, orders, &n) ==
+        require(jd_record_decode(k, digest, 8, record, size, &observed, orders, &n) ==
                 JD_RECORD_FORGED);
     }
     free(record);
@@ -72,12 +75,15 @@ static void check_grounds(const jd_key_t *k, const uint8_t *data, size_t size)
 
 static void check_relief(const uint8_t *data, size_t size)
 {
-    jd_relief_t r;
-    char text[JD_RELIEF_LEN];
+    jd_relief_t r, again;
+    char text[JD_RELIEF_TEXT_MAX];
 
     if (jd_relief_parse(&r, (const char *) data, size) == 0) {
-        jd_relief_print(&r, text);
+        size_t len = jd_relief_print(&r, text);
+
         require(memcmp(text, data, JD_RELIEF_LEN) == 0);
+        require(len <= sizeof(text) && jd_relief_parse(&again, text, len) == 0);
+        require(again.stay == r.stay && r.stay >= 0 && r.stay <= JD_STAY_FOREVER);
     }
 }
 

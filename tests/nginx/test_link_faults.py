@@ -8,7 +8,7 @@ import harness
 from fakeredis import HANG, close_after
 from linkgate import CLEAN, LISTED, ORDER, SERVER, LinkGate, Load
 
-BUSY_BYTES = b"*15\r\n$1\r\n1\r\n$10\r\nab"
+BUSY_BYTES = b"*16\r\n$1\r\n1\r\n$10\r\nab"
 
 # what the server does to every command, and the fault that status shows
 SERVER_FAULTS = {
@@ -61,14 +61,14 @@ def test_server_fault(world, name):
 # what only the confirm meets
 CONFIRM_FAULTS = {
     "hang": HANG,
-    "close": close_after(b"*4\r\n"),
+    "close": close_after(b"*5\r\n"),
     "error": b"-ERR whatever\r\n",
     "noscript-only": b"-NOSCRIPT No matching script. Please use EVAL.\r\n",
     "wrongtype": b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
     "string": b"+OK\r\n",
     "nil": b"*-1\r\n",
     "empty": b"*0\r\n",
-    "no-meta": b"*4\r\n*0\r\n$-1\r\n*0\r\n*0\r\n",
+    "no-meta": b"*5\r\n*0\r\n$-1\r\n*0\r\n*0\r\n*0\r\n",
     "two-replies": b"*0\r\n*0\r\n",
 }
 

@@ -23,20 +23,27 @@ static jd_order_t order(const char *number, uint16_t measures, int64_t until, ui
     return o;
 }
 
-static void check(const jd_clocks_t *c, unsigned bit, const jd_order_t *o, const jd_relief_t *r,
-                  unsigned n, jd_reason_t reason, int which)
+static void check_mask(const jd_clocks_t *c, unsigned bit, const jd_order_t *o,
+                       const jd_relief_t *r, unsigned n, uint16_t observed, jd_reason_t reason,
+                       int which)
 {
     int at = -2;
 
-    assert_string_equal(jd_reason_names[jd_policy_decide(c, bit, o, r, n, &at)],
+    assert_string_equal(jd_reason_names[jd_policy_decide(c, bit, o, r, n, observed, &at)],
                         jd_reason_names[reason]);
     assert_int_equal(at, which);
+}
+
+static void check(const jd_clocks_t *c, unsigned bit, const jd_order_t *o, const jd_relief_t *r,
+                  unsigned n, jd_reason_t reason, int which)
+{
+    check_mask(c, bit, o, r, n, 0, reason, which);
 }
 
 static void one_order(void **state)
 {
     jd_order_t o = order("A", 1, NOW + 100, 0);
-    jd_relief_t none = {0, 0}, whole = {0xffff, 0}, bus = {1, 0}, objection = {0, 1};
+    jd_relief_t none = {0}, whole = {0xffff, 0, 0}, bus = {1, 0, 0}, objection = {0, 1, 0};
     jd_clocks_t c = fresh;
 
     (void) state;
@@ -70,7 +77,7 @@ static void several_orders(void **state)
 {
     jd_order_t o[4] = {order("B", 1, NOW + 500, 0), order("A", 1, NOW + 500, 0),
                        order("C", 1, NOW + 900, JD_ORDER_OBSERVE), order("D", 2, NOW + 999, 0)};
-    jd_relief_t r[4] = {{0, 0}, {0, 0}, {0, 0}, {0, 0}};
+    jd_relief_t r[4] = {0};
 
     (void) state;
     check(&fresh, 0, o, r, 4, JD_REASON_LISTED, 1);
@@ -85,10 +92,85 @@ static void several_orders(void **state)
     check(&fresh, 2, o, r, 4, JD_REASON_OTHER_MEASURE, -1);
 }
 
+/* A stay counts while either clock is before its end. */
+static void stays(void **state)
+{
+    jd_order_t o = order("A", 1, NOW + 1000, 0);
+    jd_relief_t r = {0, 0, NOW + 10};
+    jd_clocks_t c = fresh;
+
+    (void) state;
+    check(&c, 0, &o, &r, 1, JD_REASON_STAYED, 0);
+    c.now = NOW + 10;
+    check(&c, 0, &o, &r, 1, JD_REASON_STAYED, 0);
+    c.office_now = NOW + 10;
+    check(&c, 0, &o, &r, 1, JD_REASON_LISTED, 0);
+    c.now = NOW + 9;
+    check(&c, 0, &o, &r, 1, JD_REASON_STAYED, 0);
+    r.stay = JD_STAY_FOREVER;
+    check(&c, 0, &o, &r, 1, JD_REASON_STAYED, 0);
+    check(&c, 1, &o, &r, 1, JD_REASON_OTHER_MEASURE, -1);
+    r.objection = 1;
+    check(&c, 0, &o, &r, 1, JD_REASON_STAYED, 0);
+    r.lifted = 1;
+    check(&c, 0, &o, &r, 1, JD_REASON_LIFTED, 0);
+}
+
+/* The link's term bounds the order's, by both clocks. */
+static void links(void **state)
+{
+    jd_order_t o = order("A", 1, NOW + 1000, JD_ORDER_LINKED);
+    jd_relief_t none = {0};
+    jd_clocks_t c = fresh;
+
+    (void) state;
+    o.link_from = NOW - 50;
+    o.link_until = NOW + 50;
+    check(&c, 0, &o, &none, 1, JD_REASON_LISTED, 0);
+    for (int office = 0; office < 2; office++) {
+        int64_t *clock = office ? &c.office_now : &c.now;
+
+        *clock = NOW - 50;
+        check(&c, 0, &o, &none, 1, JD_REASON_LISTED, 0);
+        *clock = NOW - 51;
+        check(&c, 0, &o, &none, 1, JD_REASON_NOT_LISTED, -1);
+        *clock = NOW + 49;
+        check(&c, 0, &o, &none, 1, JD_REASON_LISTED, 0);
+        *clock = NOW + 50;
+        check(&c, 0, &o, &none, 1, JD_REASON_NOT_LISTED, -1);
+        *clock = NOW;
+    }
+    o.link_until = JD_LINK_OPEN;
+    check(&c, 0, &o, &none, 1, JD_REASON_LISTED, 0);
+    o.until = NOW;
+    check(&c, 0, &o, &none, 1, JD_REASON_NOT_LISTED, -1);
+}
+
+/* The mask never denies, and never hides an order that does. */
+static void observed(void **state)
+{
+    jd_order_t o = order("A", 1, NOW + 1000, 0);
+    jd_relief_t none = {0}, lifted = {1, 0, 0}, stayed = {0, 0, NOW + 1}, objection = {0, 1, 0};
+    jd_clocks_t c = fresh;
+
+    (void) state;
+    check_mask(&c, 0, NULL, NULL, 0, 0xffff, JD_REASON_OBSERVE, -1);
+    check_mask(&c, 1, NULL, NULL, 0, 1, JD_REASON_OTHER_MEASURE, -1);
+    check_mask(&c, 0, &o, &none, 1, 1, JD_REASON_LISTED, 0);
+    check_mask(&c, 0, &o, &objection, 1, 1, JD_REASON_OBSERVE, 0);
+    check_mask(&c, 0, &o, &stayed, 1, 1, JD_REASON_OBSERVE, -1);
+    check_mask(&c, 0, &o, &stayed, 1, 2, JD_REASON_STAYED, 0);
+    check_mask(&c, 0, &o, &lifted, 1, 1, JD_REASON_OBSERVE, -1);
+    c.office_now = NOW + JD_CLOCK_SKEW_SEC + 1;
+    check_mask(&c, 0, NULL, NULL, 0, 1, JD_REASON_CLOCK, -1);
+    c.verified_at = 0;
+    check_mask(&c, 0, NULL, NULL, 0, 1, JD_REASON_STALE, -1);
+}
+
 static void clocks_and_age(void **state)
 {
     jd_order_t o = order("A", 1, NOW + 100000, 0);
-    jd_relief_t none = {0, 0};
+    jd_relief_t none = {0};
     jd_clocks_t c = fresh;
 
     (void) state;
@@ -194,7 +276,8 @@ static void times(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_order), cmocka_unit_test(several_orders),
+        cmocka_unit_test(one_order), cmocka_unit_test(several_orders), cmocka_unit_test(stays),
+        cmocka_unit_test(links), cmocka_unit_test(observed),
         cmocka_unit_test(clocks_and_age), cmocka_unit_test(backoff), cmocka_unit_test(times),
     };
 

@@ -576,6 +576,66 @@ static void test_record_leaves_out(void **state)
     assert_int_equal(len, 0);
 }
 
+/* The record of the digest of A as a gate reads it; the number of orders in it. */
+static int record_of_a(uint16_t *observed)
+{
+    jd_order_t orders[JD_ORDERS_MAX];
+    uint8_t out[JD_RECORD_MAX];
+    rcd_row_t rows[JD_ORDERS_MAX], row;
+    jd_relief_t relief;
+    size_t len;
+    unsigned n = 0;
+    int kept;
+
+    *observed = 0;
+    assert_int_equal(rcd_state_order(s, "A", &row, &relief), 1);
+    assert_int_equal(rcd_record(s, &rules, 5, row.digest, out, &len, rows, &kept), 0);
+    if (len > 0) {
+        assert_int_equal(jd_record_decode(rules.key, row.digest, 5, out, len, observed, orders, &n),
+                         JD_RECORD_OK);
+    }
+    assert_int_equal(kept, n);
+    return (int)n;
+}
+
+static int outbox(void)
+{
+    uint64_t dirty, relief;
+
+    assert_int_equal(rcd_store_pending(s, &dirty, &relief), 0);
+    assert_int_equal(rcd_store_dirty_clear(s), 0);
+    return (int)dirty;
+}
+
+/* An objection, by the office's record or by a mark, takes the order out of the record's orders,
+ * and its end brings it back; each is a change that the writer hears of. */
+static void test_record_of_objections(void **state)
+{
+    uint16_t observed;
+
+    (void)state;
+    change(1, (version_t){.number = "A", .measures = "\"bus.ride\",\"metro.ride\""});
+    assert_int_equal(record_of_a(&observed), 1);
+    assert_int_equal(observed, 0);
+    outbox();
+    mark(1, 1, 1);
+    assert_int_equal(outbox(), 1);
+    assert_int_equal(record_of_a(&observed), 0);
+    assert_int_equal(observed, 3);
+    lift(2, "A", 1);
+    assert_int_equal(outbox(), 1);
+    assert_int_equal(record_of_a(&observed), 0);
+    assert_int_equal(observed, 2);
+    mark(1, 3, 0);
+    assert_int_equal(outbox(), 1);
+    assert_int_equal(record_of_a(&observed), 1);
+    assert_int_equal(observed, 0);
+    change(2, (version_t){.number = "A", .measures = "\"bus.ride\",\"metro.ride\"",
+                          .objection = "true"});
+    assert_int_equal(record_of_a(&observed), 0);
+    assert_int_equal(observed, 2);
+}
+
 static void test_tick(void **state)
 {
     (void)state;
@@ -599,6 +659,7 @@ int main(void)
         TEST(test_lift_of_some_measures),
         TEST(test_marks),
         TEST(test_mark_clears_the_records_flag),
+        TEST(test_record_of_objections),
         TEST(test_batch_is_sorted),
         TEST(test_changes_position),
         TEST(test_amendments),

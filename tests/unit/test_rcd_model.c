@@ -54,7 +54,7 @@ typedef struct {
 } journal_t;
 
 typedef struct {
-    uint8_t filled, has_record, measures, flags, until_later, lifted, objection;
+    uint8_t filled, has_record, measures, observed, until_later, lifted, objection;
     uint8_t epoch, seq, rseq; /* of meta */
     int64_t verified_at;
 } cache_t;
@@ -284,7 +284,8 @@ static void load(const world_t *w)
 /* The real record of the subject into the model's Redis. */
 static void write_record(world_t *w)
 {
-    uint8_t out[JD_RECORD_MAX], kind;
+    uint8_t out[JD_RECORD_MAX];
+    uint16_t observed;
     rcd_row_t rows[JD_ORDERS_MAX];
     jd_order_t orders[JD_ORDERS_MAX];
     size_t len;
@@ -292,15 +293,18 @@ static void write_record(world_t *w)
     int n;
 
     assert_int_equal(rcd_record(store, &rules, 1, version_row[0].digest, out, &len, rows, &n), 0);
-    w->redis.has_record = len > 0;
-    w->redis.measures = w->redis.flags = w->redis.until_later = 0;
+    w->redis.has_record = 0;
+    w->redis.measures = w->redis.observed = w->redis.until_later = 0;
     if (len > 0) {
         assert_int_equal(
-            jd_record_decode(&key, version_row[0].digest, 1, out, len, &kind, orders, &count),
+            jd_record_decode(&key, version_row[0].digest, 1, out, len, &observed, orders, &count),
             JD_RECORD_OK);
-        assert_int_equal(count, 1);
+        assert_int_equal(count, observed == 0); /* the one order is enforceable, or not in it */
+        w->redis.observed = (uint8_t)observed;
+    }
+    if (count > 0) {
+        w->redis.has_record = 1;
         w->redis.measures = (uint8_t)orders[0].measures;
-        w->redis.flags = orders[0].flags;
         w->redis.until_later = orders[0].until == version_row[1].until;
     }
 }
@@ -365,7 +369,6 @@ static jd_reason_t gate(const world_t *w)
     jd_order_t o = {.number = NUMBER,
                     .number_len = 4,
                     .measures = w->redis.measures,
-                    .flags = w->redis.flags,
                     .from = version_row[0].start,
                     .until = version_row[w->redis.until_later].until};
     int which;
@@ -373,7 +376,8 @@ static jd_reason_t gate(const world_t *w)
     if (mutation == MUTATE_CONFIRM_BLIND || (mutation == MUTATE_RELIEF_EXPIRES && w->clock > 0)) {
         memset(&relief, 0, sizeof(relief));
     }
-    return jd_policy_decide(&c, 0, &o, &relief, w->redis.filled && w->redis.has_record, &which);
+    return jd_policy_decide(&c, 0, &o, &relief, w->redis.filled && w->redis.has_record,
+                            w->redis.observed, &which);
 }
 
 /* ---- actions: 1 when enabled and done -----------------------------------------------------------

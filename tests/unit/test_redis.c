@@ -53,6 +53,16 @@ static void names(void **state)
     assert_string_equal(out, "jd:{credit}:grounds");
     jd_redis_changes(out, "credit");
     assert_string_equal(out, "jd:{credit}:changes");
+    jd_redis_stays(out, "credit");
+    assert_string_equal(out, "jd:{credit}:stays");
+    jd_redis_lifts(out, "credit");
+    assert_string_equal(out, "jd:{credit}:lifts");
+    jd_redis_gates(out, "credit");
+    assert_string_equal(out, "jd:{credit}:gates");
+    jd_redis_ledger_set(out, "credit");
+    assert_string_equal(out, "jd:{credit}:ledger");
+    jd_redis_ledger_done(out, "credit");
+    assert_string_equal(out, "jd:{credit}:ledger:done");
     jd_redis_prefix(out, "credit");
     assert_string_equal(out, "jd:{credit}:");
     jd_redis_bucket(out, "l_1", UINT64_MAX, 1048575);
@@ -77,6 +87,7 @@ static const char *const whole[JD_META_FIELDS] = {
     "1", "1795000000", "10", "7", "65535", "9", "281474976710655", "100", "k-1", "0123456789abcdef",
     "card=upper", "1795000000", "1795000001", "1795000002",
     "bus.ride metro.ride ferry.ride bike.rent library.checkout library.hold tour.annual_pass",
+    "bus.ride=1795000003 tour.annual_pass=5 sea.swim=7",
 };
 
 /* meta with one value replaced (NULL: taken out). */
@@ -113,6 +124,12 @@ static void meta_whole(void **state)
     assert_int_equal(m.office_at, 1795000001);
     assert_int_equal(m.beat, 1795000002);
     assert_int_equal(m.measures_agree, 1);
+    assert_int_equal(m.brakes[0], 1795000003);
+    assert_int_equal(m.brakes[1], 0);
+    assert_int_equal(m.brakes[JD_MEASURE_N - 1], 5);
+    assert_int_equal(parse(&m, JD_META_FIELDS - 1, NULL, &field), JD_META_OK);
+    assert_int_equal(m.brakes[0], 0);
+    assert_int_equal(parse(&m, JD_META_FIELDS - 1, "", &field), JD_META_OK);
     assert_true(jd_relief_mark(m.epoch, m.relief_seq) == UINT64_MAX);
 }
 
@@ -131,6 +148,9 @@ static void meta_refused(void **state)
         {8, "", JD_META_BAD},     {8, "k 1", JD_META_BAD},  {9, "0123456789abcdeF", JD_META_BAD},
         {9, "0123", JD_META_BAD}, {10, "cnid=upper", JD_META_BAD}, {11, "x", JD_META_BAD},
         {12, NULL, JD_META_BAD},  {13, " 1", JD_META_BAD},  {14, "metro.ride", JD_META_BAD},
+        {15, "bus.ride", JD_META_BAD}, {15, "bus.ride=", JD_META_BAD}, {15, "=1", JD_META_BAD},
+        {15, "bus.ride=x", JD_META_BAD}, {15, "bus.ride=1 ", JD_META_BAD}, {15, " bus.ride=1", JD_META_BAD},
+        {15, "bus.ride=1  metro.ride=2", JD_META_BAD}, {15, "bus.ride=-1", JD_META_BAD},
     };
 
     (void) state;
