@@ -22,6 +22,11 @@
 #include "rcd_jws.h"
 
 #define DAY_SEC      86400
+#define RETENTION_DAYS      400
+#define RETENTION_DAYS_MIN  62
+#define RETENTION_DAYS_MAX  3660
+#define REPORT_SEC          300
+#define REPORT_SEC_MAX      DAY_SEC
 #define EXPECTED_MAX (64u << JD_BITS_MAX)
 #define COUNT_MAX    1000000
 
@@ -50,6 +55,8 @@ static const char *set_expected(rcd_config_t *c, void *field, const char *value)
 static const char *set_level(rcd_config_t *c, void *field, const char *value);
 static const char *set_switch(rcd_config_t *c, void *field, const char *value);
 static const char *set_count(rcd_config_t *c, void *field, const char *value);
+static const char *set_retention(rcd_config_t *c, void *field, const char *value);
+static const char *set_report(rcd_config_t *c, void *field, const char *value);
 
 static const struct {
     const char *section, *name;
@@ -73,6 +80,8 @@ static const struct {
     {"redis", "address", set_address, offsetof(rcd_config_t, redis.address), 1},
     {"redis", "auth_file", set_path, offsetof(rcd_config_t, redis.auth_file), 0},
     {"redis", "expected", set_expected, offsetof(rcd_config_t, redis.expected), 1},
+    {"ledger", "retention_days", set_retention, 0, 0},
+    {"ledger", "report_sec", set_report, 0, 0},
     {"log", "file", set_path, offsetof(rcd_config_t, log.file), 0},
     {"log", "level", set_level, offsetof(rcd_config_t, log.level), 0},
     {"audit", "key_file", set_path, offsetof(rcd_config_t, audit.key_file), 0},
@@ -202,6 +211,21 @@ static const char *set_level(rcd_config_t *c, void *field, const char *value)
         }
     }
     return "must be error, warn, notice, info or debug";
+}
+
+static const char *set_retention(rcd_config_t *c, void *field, const char *value)
+{
+    (void) field;
+    c->ledger.retention_days = (unsigned) number_of(value, "", RETENTION_DAYS_MAX);
+    return c->ledger.retention_days >= RETENTION_DAYS_MIN
+               ? NULL : "must be a number of days, 62 to 3660: a month is closed before it goes";
+}
+
+static const char *set_report(rcd_config_t *c, void *field, const char *value)
+{
+    (void) field;
+    c->ledger.report_sec = (unsigned) number_of(value, "", REPORT_SEC_MAX);
+    return c->ledger.report_sec != 0 ? NULL : "must be a number of seconds, 1 to 86400";
 }
 
 static const char *set_switch(rcd_config_t *c, void *field, const char *value)
@@ -505,6 +529,8 @@ rcd_config_t *rcd_config_load(const char *file, rcd_config_use_t use, char *err,
     p.c->log.level = RCD_LOG_NOTICE;
     p.c->audit.every_records = 1000;
     p.c->audit.every_minutes = 10;
+    p.c->ledger.retention_days = RETENTION_DAYS;
+    p.c->ledger.report_sec = REPORT_SEC;
     p.next = text;
     if (strlen(text) != len) {
         fault(&p, 0, "holds a NUL byte; it is not a text file");

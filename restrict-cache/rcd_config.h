@@ -42,6 +42,10 @@ typedef struct {
         uint32_t expected;
     } redis;
     struct {
+        unsigned retention_days;   /* totals and batches are kept for so long */
+        unsigned report_sec;       /* hours of open periods go to the office so often */
+    } ledger;
+    struct {
         char           *file;      /* NULL: stderr */
         rcd_log_level_t level;
     } log;

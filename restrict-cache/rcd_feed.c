@@ -389,6 +389,16 @@ void rcd_feed_standby(rcd_feed_t *f, int on)
     f->standby = on;
 }
 
+int rcd_feed_is_standby(const rcd_feed_t *f)
+{
+    return f->standby;
+}
+
+rcd_http_t *rcd_feed_http(rcd_feed_t *f)
+{
+    return f->env.http;
+}
+
 void rcd_feed_hurry(rcd_feed_t *f)
 {
     rcd_download_hurry(&f->download);

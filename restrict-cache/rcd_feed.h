@@ -40,9 +40,13 @@ int64_t rcd_feed_step(rcd_feed_t *f, int *applied);
 /* Waits for an answer or one of the descriptors. */
 void rcd_feed_wait(rcd_feed_t *f, const int *fds, unsigned n_fds, int timeout_ms);
 
+/* The way to the office, as long as the feed lives. */
+struct rcd_http_s *rcd_feed_http(rcd_feed_t *f);
+
 /* Another instance writes to Redis: take no token, since acknowledging one here would keep it from
  * the instance that can act on it. */
 void rcd_feed_standby(rcd_feed_t *f, int on);
+int  rcd_feed_is_standby(const rcd_feed_t *f);
 
 /* Looks for a snapshot at once: an epoch was approved. */
 void rcd_feed_hurry(rcd_feed_t *f);

@@ -17,6 +17,7 @@
 #include "rcd_clock.h"
 #include "rcd_config.h"
 #include "rcd_feed.h"
+#include "rcd_ledger.h"
 #include "rcd_spool.h"
 #include "rcd_status.h"
 
@@ -31,6 +32,7 @@ typedef struct {
     rcd_state_t   *state;
     rcd_redis_t   *redis;
     rcd_feed_t    *feed;
+    rcd_ledger_t  *ledger;
     rcd_spool_t   *spool;
     rcd_audit_file_t *audit;
     rcd_applier_t  applier;
@@ -59,14 +61,18 @@ static int parts_create(daemon_t *d)
     d->feed = d->redis == NULL ? NULL
                                : rcd_feed_create(d->config, d->state, d->redis, &d->applier,
                                                  &d->clock);
-    return d->feed == NULL ? -1 : 0;
+    d->ledger = d->feed == NULL ? NULL
+                                : rcd_ledger_create(d->config, d->state, d->redis, d->feed);
+    return d->ledger == NULL ? -1 : 0;
 }
 
 static void parts_destroy(daemon_t *d)
 {
     rcd_applier_abort(&d->applier, "the daemon reloads or ends; try again");
+    rcd_ledger_destroy(d->ledger);
     rcd_feed_destroy(d->feed);
     rcd_redis_destroy(d->redis);
+    d->ledger = NULL;
     d->feed = NULL;
     d->redis = NULL;
 }
@@ -221,6 +227,7 @@ static void status_write(daemon_t *d, int64_t now, int64_t office_now)
         .state = d->state,
         .redis = d->redis,
         .feed = d->feed,
+        .ledger = d->ledger,
         .applier = &d->applier,
         .audit = d->audit,
         .started_at = d->started_at,
@@ -283,6 +290,8 @@ static int turn(daemon_t *d)
     }
 
     next = min_i64(next, now_ms + audit);
+    /* Last, and not in a turn that has brought relief. */
+    next = min_i64(next, applied ? 0 : rcd_ledger_step(d->ledger));
     next = min_i64(next, d->redis_due_ms);
     next = min_i64(next, d->second_due_ms);
     next = min_i64(next, d->spool_due_ms);
@@ -321,7 +330,7 @@ static int begin(daemon_t *d, char *err, size_t err_size)
 
 static void end(daemon_t *d)
 {
-    if (d->feed != NULL) {
+    if (d->redis != NULL) {
         parts_destroy(d);
     }
     rcd_spool_destroy(d->spool);

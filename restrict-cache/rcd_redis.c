@@ -99,6 +99,11 @@ void rcd_writer_number(char out[24], uint64_t v)
     snprintf(out, 24, "%llu", (unsigned long long) v);
 }
 
+rcd_link_t *rcd_writer_link(rcd_redis_t *r)
+{
+    return r->phase == W_READY && r->link.c != NULL ? &r->link : NULL;
+}
+
 static void do_connect(rcd_redis_t *r)
 {
     if (rcd_link_open(&r->link) != RCD_LINK_OK) {

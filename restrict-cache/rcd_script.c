@@ -99,4 +99,15 @@ const char *const rcd_scripts[RCD_SCRIPT_N] = {
         "  end\n"
         "end\n"
         "return '0-0'\n",
+
+    [RCD_SCRIPT_LEDGER_DONE] = ALLOW_OOM FENCE
+        "if (redis.call('HGET', KEYS[2], '.closed') or '') ~= ARGV[4] then\n"
+        "  return 0\n"
+        "end\n"
+        "redis.call('DEL', KEYS[2])\n"
+        "redis.call('SREM', KEYS[3], KEYS[2])\n"
+        "if ARGV[2] ~= '' then\n"
+        "  redis.call('HSET', KEYS[4], ARGV[2], ARGV[3])\n"
+        "end\n"
+        "return 1\n",
 };

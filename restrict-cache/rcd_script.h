@@ -31,6 +31,10 @@ typedef enum {
     RCD_SCRIPT_UNLINK,
     /* KEYS changes: the stream's last generated id, "0-0" without one. Writes nothing. */
     RCD_SCRIPT_TOP,
+    /* KEYS meta, a ledger key, the set of them, done; ARGV writer, "<run>:<period>" ("" = its gate
+     * is gone: say nothing), time, ".closed" as it was read ("" = none): ends the key if that is so
+     * still. 1 or 0. Runs out of memory too. */
+    RCD_SCRIPT_LEDGER_DONE,
     RCD_SCRIPT_N
 } rcd_script_t;
 

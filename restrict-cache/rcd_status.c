@@ -112,6 +112,26 @@ static void audit_add(cJSON *root, const rcd_status_t *st)
     number(o, "checkpoint_at", (uint64_t) a.checkpoint_at);
 }
 
+static void ledger_add(cJSON *root, const rcd_status_t *st)
+{
+    cJSON *o = cJSON_AddObjectToObject(root, "ledger");
+    rcd_ledger_status_t l;
+
+    rcd_ledger_status(st->ledger, &l);
+    cJSON_AddStringToObject(o, "fault", l.fault);
+    number(o, "rounds", l.collect.rounds);
+    number(o, "keys", l.collect.keys);
+    number(o, "refused", l.collect.refused);
+    cJSON_AddStringToObject(o, "refused_why", l.collect.refused_why);
+    number(o, "disagree", l.collect.disagree);
+    number(o, "done", l.collect.done);
+    number(o, "open", (uint64_t) l.counts.open);
+    number(o, "unsent", (uint64_t) l.counts.unsent);
+    number(o, "waiting", (uint64_t) l.counts.waiting);
+    cJSON_AddStringToObject(o, "batch", l.batch);
+    number(o, "receipt_at", (uint64_t) l.receipt_at);
+}
+
 int rcd_status_write(const rcd_status_t *st)
 {
     char path[PATH_MAX];
@@ -144,6 +164,7 @@ int rcd_status_write(const rcd_status_t *st)
     snapshot_add(root, st, &feed);
     redis_add(root, st);
     audit_add(root, st);
+    ledger_add(root, st);
 
     text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);

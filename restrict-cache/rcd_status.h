@@ -9,6 +9,7 @@
 #include "rcd_audit_file.h"
 #include "rcd_config.h"
 #include "rcd_feed.h"
+#include "rcd_ledger.h"
 #include "rcd_state.h"
 
 #define RCD_VERSION "0.1.0"
@@ -18,6 +19,7 @@ typedef struct {
     rcd_state_t         *state;
     const rcd_redis_t   *redis;
     const rcd_feed_t    *feed;
+    rcd_ledger_t        *ledger;
     const rcd_applier_t *applier;
     rcd_audit_file_t    *audit;
     int64_t              started_at;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "rcd_audit.h"
+#include "rcd_ledger_rows.h"
 #include "rcd_sql.h"
 
 #define APPLICATION_ID  0x6a646a31       /* "jdj1" */
@@ -41,6 +42,7 @@ static const char schema[] =
 static const char *const schemas[] = {
     schema,
     rcd_audit_schema,
+    rcd_ledger_schema,
 };
 
 #define ROW "number, digest, measures, flags, served, start, until, first_from, deadline, grounds,"\
@@ -345,7 +347,8 @@ static int set_up(rcd_state_t *s, const char *list, int readonly)
     if (check(s, list, readonly) != 0) {
         return -1;
     }
-    if (rcd_sql_prepare(s, s->stmt, sql, RCD_ST_N) != 0 || rcd_audit_open(s) != 0) {
+    if (rcd_sql_prepare(s, s->stmt, sql, RCD_ST_N) != 0 || rcd_audit_open(s) != 0 ||
+        rcd_ledger_rows_open(s) != 0) {
         return -1;
     }
     return load_marks(s);
@@ -378,6 +381,7 @@ rcd_state_t *rcd_store_open(const char *path, const char *list, int readonly, ch
 void rcd_store_close(rcd_state_t *s)
 {
     rcd_audit_close(s);
+    rcd_ledger_rows_close(s);
     rcd_sql_finalize(s->stmt, RCD_ST_N);
     sqlite3_close(s->db);
     free(s);

@@ -16,6 +16,7 @@
  *   tokens      jti and payload hash of the newest tokens of both lanes, to tell a replay from a
  *   fork
  *   quarantine  what cannot be enforced, to be reported to the office
+ *   ledger_*    denials counted by the gates, batches to the office (rcd_ledger_rows)
  *   audit       records on their way to the chain file (rcd_audit)
  *
  * Every function but open and close returns 0 (or what it says) and -1 when SQLite failed; s->fault
@@ -75,6 +76,7 @@ struct rcd_state_s {
     uint64_t      waited_seq[2];           /* lane positions that heads have been ahead of, */
     int64_t       waited_since[2];         /* and the iat of the first such head */
     struct rcd_audit_s *audit;
+    struct rcd_ledger_rows_s *ledger;      /* statements of rcd_ledger_rows */
     char          fault[160];
 };
 

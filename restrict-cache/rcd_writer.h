@@ -72,6 +72,9 @@ void rcd_writer_failed(rcd_redis_t *r);
 /* The journal cannot be read or written: Redis keeps what it has. */
 void rcd_writer_journal_failed(rcd_redis_t *r);
 void rcd_writer_number(char out[24], uint64_t v);
+/* The connection, for what has time: NULL unless all that Redis is owed was written. A call on it
+ * that fails is found by the writer's next step. */
+rcd_link_t *rcd_writer_link(rcd_redis_t *r);
 
 /* ---- rcd_writer_look.c */
 

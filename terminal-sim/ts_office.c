@@ -82,6 +82,7 @@ static void help(void)
         "import\n"
         "  epoch DIR N                     a new epoch\n"
         "  log DIR                         every event, acknowledgement, error and report\n"
+        "  ledger DIR                      denials as receivers reported them, summed over runs\n"
         "  backup DIR TO                   copies the office\n"
         "  restore DIR FROM                takes a backup's events; what came after is forgotten\n"
         "  fault DIR [NAME[=ARG] [--endpoint E] [--times N] | --clear]\n"
@@ -376,6 +377,7 @@ static const struct {
     { "sign", do_sign, ARG, 0 },
     { "epoch", do_epoch, ARG, BIT(OPT_JSON) },
     { "log", do_plain, NO_ARG, BIT(OPT_JSON) },
+    { "ledger", do_plain, NO_ARG, BIT(OPT_JSON) },
     { "backup", do_backup, ARG, 0 },
     { "restore", do_restore, ARG, BIT(OPT_JSON) },
     { "fault", do_fault, ARG_OR_NOT,

@@ -176,6 +176,34 @@ int ts_store_records(const ts_store_t *s, ts_record_fn each, void *data);
 typedef int (*ts_event_fn)(void *data, const ts_event_t *ev);
 int ts_store_log(const ts_store_t *s, ts_event_fn each, void *data);
 
+/* ---- ledger (ts_office_ledger.c) ------------------------------------------------------------- */
+
+typedef struct ts_ledger ts_ledger_t;
+
+typedef enum {
+    TS_BATCH_NEW,
+    TS_BATCH_AGAIN,                 /* the same bytes as before */
+    TS_BATCH_CONFLICT,              /* other bytes under this name, or not behind the last one */
+    TS_BATCH_WRONG                  /* not of its form, `why` says what */
+} ts_batch_rc_t;
+
+typedef struct {
+    char        name[64];
+    char        hash[65];
+    uint64_t    last;               /* newest batch of the chain before this one */
+    const char *why;
+} ts_batch_t;
+
+/* Opens (creates) DIR/ledger and reads it whole; a torn last line is cut off. NULL: told. */
+ts_ledger_t  *ts_ledger_open(const char *dir);
+void          ts_ledger_close(ts_ledger_t *l);
+/* Takes a batch; a new one is durable when this returns. */
+ts_batch_rc_t ts_ledger_take(ts_ledger_t *l, const ts_party_t *party, const char *body, size_t len,
+                             ts_batch_t *b);
+/* Calls `each` with a line (to be deleted by it) for every total, summed over runs, sorted. 0, or -1
+ * without memory. */
+int ts_ledger_totals(const ts_ledger_t *l, void (*each)(void *data, cJSON *line), void *data);
+
 /* ---- the office (ts_office_open.c) ----------------------------------------------------------- */
 
 typedef struct ts_faults ts_faults_t;
@@ -186,6 +214,7 @@ typedef struct {
     ts_party_t      party;
     ts_signer_t     signer;
     ts_store_t     *store;
+    ts_ledger_t    *ledger;
     ts_faults_t    *faults;
     ts_snapshots_t *snapshots;
     int             lock;           /* fd of DIR/lock, held */
@@ -216,6 +245,8 @@ typedef enum {
     TS_F_FUTURE_IAT,
     TS_F_WRONG_HASH,
     TS_F_WRONG_COUNT,
+    TS_F_NO_RECEIPT,
+    TS_F_WRONG_BATCH,
     TS_F_TRUNCATE,
     TS_F_ENDLESS,
     TS_F_SLOW,
@@ -231,6 +262,7 @@ typedef enum {
     TS_AT_RELIEF,
     TS_AT_CHANGES,
     TS_AT_QUARANTINE,
+    TS_AT_LEDGER,
     TS_AT_N
 } ts_endpoint_t;
 
@@ -277,6 +309,9 @@ typedef struct {
 } ts_snapshot_t;
 
 char *ts_snapshot_jws(ts_office_t *o, const ts_snapshot_t *snapshot, const char *href, int faulty);
+
+/* Receipt for a batch. */
+char *ts_receipt_jws(ts_office_t *o, const ts_batch_t *batch);
 
 typedef enum {
     TS_TOKEN_TRUE,

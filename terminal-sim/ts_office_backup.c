@@ -55,6 +55,14 @@ static int copy(const char *from_dir, const char *to_dir, const char *name, unsi
     return rc == 0 ? rename(temporary, ts_path(to_dir, name)) : -1;
 }
 
+/* The ledger, if the office has one: a backup of before its first batch has none. */
+static int copy_ledger(const char *from_dir, const char *to_dir)
+{
+    if (access(ts_path(from_dir, "ledger"), F_OK) == 0)
+        return copy(from_dir, to_dir, "ledger", 0600);
+    return unlink(ts_path(to_dir, "ledger")) == 0 || errno == ENOENT ? 0 : -1;
+}
+
 int ts_backup(const char *dir, const char *to)
 {
     if (mkdir(to, 0700) != 0) {
@@ -67,6 +75,10 @@ int ts_backup(const char *dir, const char *to)
                         strerror(errno));
             return -1;
         }
+    }
+    if (copy_ledger(dir, to) != 0) {
+        ts_complain("%s/ledger: cannot be copied to %s: %s", dir, to, strerror(errno));
+        return -1;
     }
     return 0;
 }
@@ -86,6 +98,7 @@ static int same_keys(const char *a, const char *b)
 
 const char *ts_restore(ts_office_t *o, const char *from)
 {
+    ts_ledger_t *ledger;
     ts_store_t *store;
 
     if (!same_keys(o->dir, from))
@@ -95,6 +108,13 @@ const char *ts_restore(ts_office_t *o, const char *from)
     store = ts_store_open(o->dir);
     if (!store)
         return "the backup's events cannot be read";
+    ledger = copy_ledger(from, o->dir) == 0 ? ts_ledger_open(o->dir) : NULL;
+    if (!ledger) {
+        ts_store_close(store);
+        return "the backup's ledger cannot be taken";
+    }
+    ts_ledger_close(o->ledger);
+    o->ledger = ledger;
     ts_store_close(o->store);
     o->store = store;
     ts_snapshots_destroy(o->snapshots);         /* its newest is of the events that were */

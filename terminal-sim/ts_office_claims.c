@@ -37,7 +37,8 @@ static void count_faults(ts_office_t *o, ts_endpoint_t at)
 {
     static const ts_fault_kind_t of_statements[] = {
         TS_F_BAD_SIGNATURE, TS_F_UNKNOWN_KID, TS_F_RELIEF_KEY, TS_F_OLD_SEQ,    TS_F_STALE_HEAD,
-        TS_F_EXPIRED,       TS_F_FUTURE_IAT,  TS_F_WRONG_HASH, TS_F_WRONG_COUNT
+        TS_F_EXPIRED,       TS_F_FUTURE_IAT,  TS_F_WRONG_HASH, TS_F_WRONG_COUNT,
+        TS_F_WRONG_BATCH
     };
 
     for (unsigned i = 0; i < sizeof of_statements / sizeof of_statements[0]; i++)
@@ -147,6 +148,29 @@ char *ts_snapshot_jws(ts_office_t *o, const ts_snapshot_t *snapshot, const char 
     }
     jws = ts_jws(&o->signer, TS_KEY_OFFICE, "jd-snapshot+jwt", payload, 0);
     cJSON_Delete(payload);
+    return jws;
+}
+
+/* ---- receipts -------------------------------------------------------------------------------- */
+
+char *ts_receipt_jws(ts_office_t *o, const ts_batch_t *batch)
+{
+    cJSON *payload = cJSON_CreateObject();
+    char hash[sizeof batch->hash], name[sizeof batch->name + 1], *jws;
+
+    strcpy(hash, batch->hash);
+    strcpy(name, batch->name);
+    if (ts_fault(o->faults, TS_F_WRONG_HASH, TS_AT_LEDGER))
+        hash[0] = hash[0] == '0' ? '1' : '0';
+    if (ts_fault(o->faults, TS_F_WRONG_BATCH, TS_AT_LEDGER))
+        strcat(name, "0");
+    cJSON_AddStringToObject(payload, "iss", o->party.iss);
+    cJSON_AddStringToObject(payload, "aud", o->party.aud);
+    cJSON_AddNumberToObject(payload, "iat", (double) ts_now());
+    cJSON_AddStringToObject(payload, "batch", name);
+    cJSON_AddStringToObject(payload, "hash", hash);
+    jws = sign(o, TS_AT_LEDGER, "jd-receipt+jwt", payload);
+    count_faults(o, TS_AT_LEDGER);
     return jws;
 }
 

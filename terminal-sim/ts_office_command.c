@@ -307,6 +307,19 @@ static int do_log(command_t *c)
                                                              : wrong(c, "the log cannot be read");
 }
 
+/* ---- ledger ---------------------------------------------------------------------------------- */
+
+static void say_total(void *data, cJSON *line)
+{
+    say(data, line);
+}
+
+static int do_ledger(command_t *c)
+{
+    return ts_ledger_totals(c->office->ledger, say_total, c->out) == 0 ? 0
+                                                                      : wrong(c, "out of memory");
+}
+
 /* ---- faults, restore ------------------------------------------------------------------------- */
 
 /* Sets or clears; without either, only lists. */
@@ -350,7 +363,7 @@ static const struct {
     { "publish", do_publish },   { "amend", do_publish },   { "lift", do_lift },
     { "mark", do_mark },         { "epoch", do_epoch },     { "head", do_head },
     { "snapshot", do_snapshot }, { "sign", do_sign },       { "log", do_log },
-    { "fault", do_fault },       { "restore", do_restore },
+    { "fault", do_fault },       { "restore", do_restore }, { "ledger", do_ledger },
 };
 
 void ts_command(ts_office_t *o, const cJSON *request, FILE *in, FILE *out)

@@ -15,6 +15,7 @@
 #define HEAD        (1u << TS_AT_HEAD)
 #define SNAPSHOT    (1u << TS_AT_SNAPSHOT)
 #define POLLS       (1u << TS_AT_RELIEF | 1u << TS_AT_CHANGES)
+#define LEDGER      (1u << TS_AT_LEDGER)
 #define EVERYWHERE  ((1u << TS_AT_N) - 1)
 
 typedef enum {
@@ -33,11 +34,12 @@ typedef struct {
 } fault_kind_t;
 
 static const fault_kind_t kinds[TS_F_N] = {
-    [TS_F_BAD_SIGNATURE] = { "bad-signature", HEAD | SNAPSHOT | POLLS, 0, ARG_NONE,
+    [TS_F_BAD_SIGNATURE] = { "bad-signature", HEAD | SNAPSHOT | POLLS | LEDGER, 0, ARG_NONE,
                              "one byte of each signature is wrong" },
-    [TS_F_UNKNOWN_KID] = { "unknown-kid", HEAD | SNAPSHOT | POLLS, 0, ARG_NONE,
+    [TS_F_UNKNOWN_KID] = { "unknown-kid", HEAD | SNAPSHOT | POLLS | LEDGER, 0, ARG_NONE,
                            "signed under a kid that no key set holds" },
-    [TS_F_RELIEF_KEY] = { "relief-key", HEAD | SNAPSHOT | 1u << TS_AT_CHANGES, 0, ARG_NONE,
+    [TS_F_RELIEF_KEY] = { "relief-key", HEAD | SNAPSHOT | LEDGER | 1u << TS_AT_CHANGES, 0,
+                          ARG_NONE,
                           "signed by the key that is fit for relief only" },
     [TS_F_OLD_SEQ] = { "old-seq", HEAD | SNAPSHOT | POLLS, POLLS, ARG_NUMBER,
                        "=N: head and snapshot N (1) behind; polls bring the last N acknowledged "
@@ -59,10 +61,15 @@ static const fault_kind_t kinds[TS_F_N] = {
     [TS_F_EXPIRED] = { "expired", HEAD | SNAPSHOT, 0, ARG_NONE,
                        "issued two hours ago, expired one hour ago" },
     [TS_F_FUTURE_IAT] = { "future-iat", HEAD | SNAPSHOT, 0, ARG_NONE, "issued in an hour" },
-    [TS_F_WRONG_HASH] = { "wrong-hash", SNAPSHOT, 0, ARG_NONE,
-                          "the statement's sha256 is of other records" },
+    [TS_F_WRONG_HASH] = { "wrong-hash", SNAPSHOT | LEDGER, 0, ARG_NONE,
+                          "the statement's sha256 is of other records, the receipt's of another "
+                          "batch" },
     [TS_F_WRONG_COUNT] = { "wrong-count", SNAPSHOT, 0, ARG_NONE,
                            "the statement counts one record too many" },
+    [TS_F_NO_RECEIPT] = { "no-receipt", LEDGER, 0, ARG_NONE,
+                          "takes the batch, and answers {} instead of a receipt" },
+    [TS_F_WRONG_BATCH] = { "wrong-batch", LEDGER, 0, ARG_NONE,
+                           "the receipt names another batch" },
     [TS_F_TRUNCATE] = { "truncate", EVERYWHERE, 0, ARG_NONE,
                         "the connection ends in the middle of the body" },
     [TS_F_ENDLESS] = { "endless", EVERYWHERE, 0, ARG_NONE, "the body does not end" },
@@ -73,7 +80,8 @@ static const fault_kind_t kinds[TS_F_N] = {
 };
 
 const char *const ts_endpoint_names[TS_AT_N] = { "head",   "snapshot", "records",
-                                                 "relief", "changes",  "quarantine" };
+                                                 "relief", "changes",  "quarantine",
+                                                 "ledger" };
 
 typedef struct {
     int        set;
@@ -250,7 +258,8 @@ const char *ts_faults_set(ts_faults_t *f, const char *text, const char *endpoint
     if ((wrong = read_fault(text, &kind, arg)) != NULL)
         return wrong;
     if (endpoint && (at = find_endpoint(endpoint)) < 0)
-        return "no such endpoint; there are head, snapshot, records, relief, changes, quarantine";
+        return "no such endpoint; there are head, snapshot, records, relief, changes, quarantine, "
+               "ledger";
     where = endpoint ? kinds[kind].where & 1u << at : kinds[kind].where;
     if (!where)
         return "this fault has no sense at this endpoint; see terminal-sim office --help";

@@ -254,6 +254,34 @@ static answer_t answer_quarantine(call_t *c)
     return give(c, MHD_HTTP_OK, "application/json", strdup("{}"));
 }
 
+/* A batch the office cannot join to what it has is a conflict; it tells how far it has the chain. */
+static answer_t answer_ledger(call_t *c)
+{
+    ts_office_t *o = c->feed->office;
+    cJSON *conflict;
+    ts_batch_t b;
+    char *text;
+
+    switch (ts_ledger_take(o->ledger, &o->party, c->body ? c->body : "", c->len, &b)) {
+    case TS_BATCH_WRONG:
+        return refuse(c, MHD_HTTP_BAD_REQUEST, b.why);
+    case TS_BATCH_CONFLICT:
+        conflict = cJSON_CreateObject();
+        cJSON_AddStringToObject(conflict, "error", "not the batch behind the last one");
+        cJSON_AddNumberToObject(conflict, "last", (double) b.last);
+        text = cJSON_PrintUnformatted(conflict);
+        cJSON_Delete(conflict);
+        return text ? give(c, MHD_HTTP_CONFLICT, "application/json", text) : MHD_NO;
+    default:
+        break;
+    }
+    if (ts_fault(o->faults, TS_F_NO_RECEIPT, TS_AT_LEDGER)) {
+        ts_fault_used(o->faults, TS_F_NO_RECEIPT, TS_AT_LEDGER);
+        return give(c, MHD_HTTP_OK, "application/json", strdup("{}"));
+    }
+    return give_jws(c, ts_receipt_jws(o, &b));
+}
+
 typedef struct {
     const char *method;
     const char *path;
@@ -267,6 +295,7 @@ static const route_t routes[TS_AT_N] = {
     [TS_AT_RELIEF] = { "POST", "/v1/relief", answer_poll },
     [TS_AT_CHANGES] = { "POST", "/v1/changes", answer_poll },
     [TS_AT_QUARANTINE] = { "POST", "/v1/quarantine", answer_quarantine },
+    [TS_AT_LEDGER] = { "POST", "/v1/ledger", answer_ledger },
 };
 
 /* ---- requests -------------------------------------------------------------------------------- */

@@ -57,7 +57,7 @@ int ts_office_open(ts_office_t *o, const char *dir)
         return 1;
     }
     if (ts_signer_load(&o->signer, dir) != 0 || (o->store = ts_store_open(dir)) == NULL
-        || (o->faults = ts_faults_open(dir)) == NULL
+        || (o->ledger = ts_ledger_open(dir)) == NULL || (o->faults = ts_faults_open(dir)) == NULL
         || (o->snapshots = ts_snapshots_create(dir)) == NULL) {
         ts_office_close(o);
         return -1;
@@ -69,6 +69,7 @@ void ts_office_close(ts_office_t *o)
 {
     ts_snapshots_destroy(o->snapshots);
     ts_faults_close(o->faults);
+    ts_ledger_close(o->ledger);
     ts_store_close(o->store);
     ts_signer_fini(&o->signer);
     if (o->lock >= 0)
