@@ -95,6 +95,7 @@ int rcctl_orders(rcctl_t *r, int argc, char **argv);
 int rcctl_quarantine(rcctl_t *r, int argc, char **argv);
 int rcctl_import(rcctl_t *r, int argc, char **argv);
 int rcctl_approve(rcctl_t *r, int argc, char **argv);
+int rcctl_audit(rcctl_t *r, int argc, char **argv);
 int rcctl_watch(rcctl_t *r, int argc, char **argv);
 
 #endif

@@ -29,13 +29,21 @@ static const struct {
      "any other is taken as observe-only. CSV: see rcctl.md for its columns.", rcctl_import},
     {"approve", "--epoch N",
      "Lets the office begin epoch N, after a restored backup or a fork.", rcctl_approve},
+    {"audit", "verify [--receipts] [--file F] [--keys JWKS] [--office-keys JWKS] [--office F]\n"
+     "      audit show --order N | --last N [--file F]\n"
+     "      audit keygen FILE",
+     "The audit chain: verifies it from its first record, shows an order's whole life or the\n"
+     "newest records, makes the key that signs its checkpoints (FILE, 0600) and prints the\n"
+     "public half. --office F: receipts and checkpoints as the office holds them, one a line.",
+     rcctl_audit},
     {"watch", "", "One line for each change of state, until interrupted.", rcctl_watch},
 };
 
 #define COMMANDS_N  (sizeof(commands) / sizeof(commands[0]))
 
 static const char exit_codes[] =
-    "Exit codes: 0 done, all well, would pass; 1 would be denied (check), none found (orders);\n"
+    "Exit codes: 0 done, all well, would pass; 1 would be denied (check), none found (orders,\n"
+    "audit show), broken (audit verify);\n"
     "2 options, configuration or file; 3 Redis, daemon or journal cannot be reached;\n"
     "4 refused by the daemon; 5 something needs a hand (status).\n";
 

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <openssl/evp.h>
 #include "rcd_audit.h"
 #include "rcd_clock.h"
+#include "rcd_jws.h"
 #include "rcd_sql.h"
 
 /* audit: records not yet in the chain file, in the order of id; text = the members after `kind`,
@@ -41,6 +43,9 @@ struct rcd_audit_s {
     sqlite3_stmt *stmt[ST_N];
     int64_t       last_id;             /* highest id given out */
     char          actor[64];           /* "" = none */
+    /* the texts named last, and their name */
+    uint8_t       grounds_id[JD_GROUNDS_ID_LEN];
+    char          text_id[RCD_AUDIT_TEXT_ID_LEN + 1];
     char         *checkpoint;          /* as given out */
 };
 
@@ -75,11 +80,25 @@ static char *members_print(cJSON *fields)
     return text;
 }
 
-int rcd_audit(rcd_state_t *s, const char *kind, cJSON *fields)
+int rcd_audit_put(rcd_state_t *s, const char *kind, const char *text)
 {
     struct rcd_audit_s *a = s->audit;
     sqlite3_stmt *q = a->stmt[ST_PUT];
     int64_t now = rcd_clock_wall();
+    int rc;
+
+    rcd_sql_int(q, 1, a->last_id + 1);
+    rcd_sql_int(q, 2, now > 0 ? now : 0);
+    rcd_sql_text(q, 3, rcd_audit_kind_ok(kind, strlen(kind)) ? kind : "unknown");
+    rcd_sql_text(q, 4, text);
+    rc = rcd_sql_step(s, q);
+    a->last_id += rc == 0;
+    return rc;
+}
+
+int rcd_audit(rcd_state_t *s, const char *kind, cJSON *fields)
+{
+    struct rcd_audit_s *a = s->audit;
     char *text;
     int rc;
 
@@ -93,12 +112,7 @@ int rcd_audit(rcd_state_t *s, const char *kind, cJSON *fields)
         snprintf(s->fault, sizeof(s->fault), "journal: out of memory");
         return -1;
     }
-    rcd_sql_int(q, 1, a->last_id + 1);
-    rcd_sql_int(q, 2, now > 0 ? now : 0);
-    rcd_sql_text(q, 3, rcd_audit_kind_ok(kind, strlen(kind)) ? kind : "unknown");
-    rcd_sql_text(q, 4, text);
-    rc = rcd_sql_step(s, q);
-    a->last_id += rc == 0;
+    rc = rcd_audit_put(s, kind, text);
     free(text);
     return rc;
 }
@@ -119,6 +133,25 @@ int rcd_audit_alone(rcd_state_t *s, const char *kind, cJSON *fields)
 void rcd_audit_actor(rcd_state_t *s, const char *user)
 {
     snprintf(s->audit->actor, sizeof(s->audit->actor), "%s", user != NULL ? user : "");
+}
+
+/* Orders of one authority come with the same texts: most are named already. */
+const char *rcd_audit_text_id(rcd_state_t *s, const rcd_order_t *o)
+{
+    struct rcd_audit_s *a = s->audit;
+    uint8_t hash[RCD_AUDIT_HASH_LEN];
+    char hex[65];
+
+    if (a->text_id[0] != '\0' && memcmp(a->grounds_id, o->grounds_id, sizeof(a->grounds_id)) == 0) {
+        return a->text_id;
+    }
+    a->text_id[0] = '\0';
+    if (EVP_Digest(o->grounds, o->grounds_len, hash, NULL, EVP_sha256(), NULL) == 1) {
+        rcd_audit_hex_print(hash, hex);
+        memcpy(a->text_id, hex, RCD_AUDIT_TEXT_ID_LEN);
+        memcpy(a->grounds_id, o->grounds_id, sizeof(a->grounds_id));
+    }
+    return a->text_id;
 }
 
 /* ---- rows on their way to the chain file ----------------------------------------------------- */
@@ -228,17 +261,34 @@ static char *text_of(rcd_state_t *s, int st)
     return copy;
 }
 
-const char *rcd_audit_checkpoint(rcd_state_t *s, uint64_t *n)
+/* The claim `hash` of our own checkpoint. 0 or -1. */
+static int hash_claim(const char *jws, char hash[65])
+{
+    const char *dot = strchr(jws, '.'), *end = dot != NULL ? strchr(dot + 1, '.') : NULL, *text;
+    uint8_t *json = end != NULL ? malloc((size_t) (end - dot) / 4 * 3 + 3) : NULL;
+    long len = json != NULL ? rcd_base64url_decode(dot + 1, (size_t) (end - dot - 1), json) : -1;
+    cJSON *claims = len > 0 ? cJSON_ParseWithLength((char *) json, (size_t) len) : NULL;
+
+    text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(claims, "hash"));
+    snprintf(hash, 65, "%s", text != NULL ? text : "");
+    cJSON_Delete(claims);
+    free(json);
+    return strlen(hash) == 64 ? 0 : -1;
+}
+
+const char *rcd_audit_checkpoint(rcd_state_t *s, uint64_t *n, char hash[65])
 {
     rcd_audit_head_t head;
 
     *n = 0;
+    hash[0] = '\0';
     if (rcd_audit_head(s, &head) != 0 || head.checkpoint_n == 0) {
         return "";
     }
     free(s->audit->checkpoint);
     s->audit->checkpoint = text_of(s, ST_CHECKPOINT);
-    if (s->audit->checkpoint == NULL || s->audit->checkpoint[0] == '\0') {
+    if (s->audit->checkpoint == NULL || hash_claim(s->audit->checkpoint, hash) != 0) {
+        hash[0] = '\0';
         return "";
     }
     *n = head.checkpoint_n;

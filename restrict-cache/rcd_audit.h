@@ -32,14 +32,26 @@ void rcd_audit_actor(rcd_state_t *s, const char *user);
 
 /*
  * The newest checkpoint, a compact JWS (typ jd-checkpoint+jwt; claims iss, list, journal, n, hash,
- * iat) over record *n, which is in the chain file and fsynced: to go with each batch of the ledger.
- * "" and 0 when there is none (no key, or nothing signed yet). Valid until the daemon's next turn.
+ * iat) over record *n, whose hash in hex is `hash`; that record is in the chain file and fsynced. It
+ * goes with each batch of the ledger. "" when there is none (no key, or nothing signed yet); then *n
+ * is 0 and `hash` "". Valid until the next call.
  *
  * What binds the chain is the receipt's claim `checkpoint`: {"n","hash"} of the checkpoint that came
- * with the batch and that the office has verified. rcd_audit(s, "receipt", {batch, receipt: JWS})
- * chains it back.
+ * with the batch and that the office has verified. The record of the batch holds the same two as
+ * checkpoint_n and checkpoint_hash; the record of the receipt chains the receipt back.
  */
-const char *rcd_audit_checkpoint(rcd_state_t *s, uint64_t *n);
+const char *rcd_audit_checkpoint(rcd_state_t *s, uint64_t *n, char hash[65]);
+
+/* ---- for records that come by the million ---------------------------------------------------- */
+
+/* rcd_audit with the members printed already: `text` is "" or whole members, each after a comma. */
+int rcd_audit_put(rcd_state_t *s, const char *kind, const char *text);
+
+#define RCD_AUDIT_TEXT_ID_LEN 16
+
+/* The name of an order's texts: the first 8 bytes of the SHA-256 of the encoded grounds, as hex.
+ * Valid until the next call. */
+const char *rcd_audit_text_id(rcd_state_t *s, const rcd_order_t *o);
 
 /* ---- for the journal and the chain file ------------------------------------------------------ */
 

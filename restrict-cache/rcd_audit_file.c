@@ -15,7 +15,7 @@
 
 #define BATCH_BYTES   (1024 * 1024)
 #define BATCH_ROWS    8192
-#define PAUSE_MS      100              /* between two batches, unless one was full */
+#define PAUSE_MS      250              /* between two batches, unless one was full */
 #define RETRY_MS      1000
 #define IDLE_MS       1000
 #define FLUSH_TURNS   10000

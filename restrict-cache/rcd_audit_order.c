@@ -1,13 +1,14 @@
 /*
  * rcd_audit_order - records of what happens to an order.
  */
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <openssl/evp.h>
 #include "rcd_audit.h"
 #include "rcd_audit_order.h"
 
-#define TEXT_ID_BYTES 8
+#define MEMBERS_MAX  1024            /* number 64, seven names of measures, times */
 
 static void measures_add(cJSON *o, uint16_t mask)
 {
@@ -38,31 +39,12 @@ static cJSON *of_order(const char *number)
     return o;
 }
 
-static void source_add(cJSON *o, const rcd_source_t *from)
+static const char *source_name(const rcd_source_t *from)
 {
-    cJSON_AddItemToObject(o, "by", cJSON_CreateStringReference(
-        from->imported ? "import" : from->seq > 0 ? "feed" : "snapshot"));
-    if (from->seq > 0) {
-        number_add(o, "epoch", from->epoch);
-        number_add(o, "seq", (int64_t) from->seq);
-    }
-    number_add(o, "iat", from->iat);
+    return from->imported ? "import" : from->seq > 0 ? "feed" : "snapshot";
 }
 
 /* ---- the authority's words ------------------------------------------------------------------- */
-
-/* The first bytes of the SHA-256 of the encoded grounds, as hex; "" without memory. */
-static void text_id(const rcd_order_t *o, char hex[2 * TEXT_ID_BYTES + 1])
-{
-    uint8_t hash[RCD_AUDIT_HASH_LEN];
-
-    hex[0] = '\0';
-    if (EVP_Digest(o->grounds, o->grounds_len, hash, NULL, EVP_sha256(), NULL) == 1) {
-        for (int i = 0; i < TEXT_ID_BYTES; i++) {
-            snprintf(hex + 2 * i, 3, "%02x", hash[i]);
-        }
-    }
-}
 
 /* text {id, authority, basis, ...}: members in the order of jd_grounds_t, empty ones left out. */
 static int text_record(rcd_state_t *s, const rcd_source_t *from, const rcd_order_t *o,
@@ -98,33 +80,52 @@ static int text_record(rcd_state_t *s, const rcd_source_t *from, const rcd_order
 
 /* ---- an order -------------------------------------------------------------------------------- */
 
+/* Appends to `text`, whose room is enough by the sizes of what goes in. */
+__attribute__((format(printf, 3, 4)))
+static void add(char text[MEMBERS_MAX], size_t *len, const char *format, ...)
+{
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(text + *len, MEMBERS_MAX - *len, format, args);
+    va_end(args);
+    *len += n > 0 && (size_t) n < MEMBERS_MAX - *len ? (size_t) n : 0;
+}
+
+/* Printed by hand: a snapshot brings them by the million. A number needs no escapes
+ * (jd_order_number_ok), and all else is names and numbers of ours. */
 int rcd_audit_order(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t *row,
                     const rcd_row_t *old, const rcd_order_t *o, int fresh)
 {
     int amended = old != NULL && old->ended == RCD_END_NONE;
-    char id[2 * TEXT_ID_BYTES + 1];
-    cJSON *fields;
+    const char *id = rcd_audit_text_id(s, o), *comma = "";
+    char text[MEMBERS_MAX];
+    size_t len = 0;
 
-    text_id(o, id);
     if (fresh && text_record(s, from, o, id) < 0) {
         return -1;
     }
-    fields = of_order(row->number);
-    source_add(fields, from);
-    measures_add(fields, row->measures);
-    cJSON_AddItemToObject(fields, "effect", cJSON_CreateStringReference(
-        row->flags & JD_ORDER_OBSERVE ? "observe" : "enforce"));
-    if (row->flags & JD_ORDER_OBJECTION) {
-        cJSON_AddTrueToObject(fields, "objection");
+    add(text, &len, ",\"order\":\"%s\",\"by\":\"%s\"", row->number, source_name(from));
+    if (from->seq > 0) {
+        add(text, &len, ",\"epoch\":%u,\"seq\":%" PRIu64, from->epoch, from->seq);
     }
-    number_add(fields, "served", row->served);
-    number_add(fields, "from", row->start);
-    number_add(fields, "until", row->until);
-    cJSON_AddStringToObject(fields, "text", id);
+    add(text, &len, ",\"iat\":%" PRId64 ",\"measures\":[", from->iat);
+    for (unsigned bit = 0; bit < JD_MEASURE_N; bit++) {
+        if (row->measures & 1u << bit) {
+            add(text, &len, "%s\"%s\"", comma, jd_measure_names[bit]);
+            comma = ",";
+        }
+    }
+    add(text, &len, "],\"effect\":\"%s\"%s,\"served\":%" PRId64 ",\"from\":%" PRId64
+        ",\"until\":%" PRId64 ",\"text\":\"%s\"",
+        row->flags & JD_ORDER_OBSERVE ? "observe" : "enforce",
+        row->flags & JD_ORDER_OBJECTION ? ",\"objection\":true" : "", row->served, row->start,
+        row->until, id);
     if (old != NULL && !amended) {
-        cJSON_AddStringToObject(fields, "after", rcd_end_names[old->ended]);
+        add(text, &len, ",\"after\":\"%s\"", rcd_end_names[old->ended]);
     }
-    return rcd_audit(s, amended ? "order.amended" : "order.applied", fields);
+    return rcd_audit_put(s, amended ? "order.amended" : "order.applied", text);
 }
 
 int rcd_audit_order_end(rcd_state_t *s, const char *number, rcd_end_t why, rcd_quarantine_t code,
@@ -173,7 +174,8 @@ int rcd_audit_objection_over(rcd_state_t *s, const char *number, const rcd_sourc
     cJSON *fields = of_order(number);
 
     cJSON_AddFalseToObject(fields, "objection");
-    source_add(fields, from);
+    cJSON_AddStringToObject(fields, "by", source_name(from));
+    number_add(fields, "iat", from->iat);
     return rcd_audit(s, "mark", fields);
 }
 

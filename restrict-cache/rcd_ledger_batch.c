@@ -106,14 +106,19 @@ static int chain_begin(rcd_ledger_state_t *st)
     return 0;
 }
 
+/* The newest checkpoint of the audit chain goes with the batch; the record says which. */
 static int audit_batch(rcd_state_t *s, const char *name, const rcd_ledger_batch_t *b,
-                       const parts_t *p)
+                       const parts_t *p, uint64_t checkpoint_n, const char *checkpoint_hash)
 {
     cJSON *o = cJSON_CreateObject();
 
     cJSON_AddStringToObject(o, "batch", name);
     cJSON_AddStringToObject(o, "batch_hash", b->hash);
     cJSON_AddNumberToObject(o, "entries", p->n);
+    if (checkpoint_n > 0) {
+        cJSON_AddNumberToObject(o, "checkpoint_n", (double) checkpoint_n);
+        cJSON_AddStringToObject(o, "checkpoint_hash", checkpoint_hash);
+    }
     return rcd_audit(s, "batch", o);
 }
 
@@ -123,6 +128,9 @@ static int freeze(rcd_ledger_freezer_t *f, rcd_ledger_state_t *st, const char *g
 {
     char name[RCD_RUN_LEN + 24];
     rcd_ledger_batch_t b = {.at = now};
+    char checkpoint_hash[RCD_HASH_HEX + 1];
+    uint64_t checkpoint_n;
+    const char *checkpoint = rcd_audit_checkpoint(f->s, &checkpoint_n, checkpoint_hash);
     cJSON *root = cJSON_CreateObject();
     int rc;
 
@@ -140,6 +148,9 @@ static int freeze(rcd_ledger_freezer_t *f, rcd_ledger_state_t *st, const char *g
     cJSON_AddStringToObject(root, "run", run);
     cJSON_AddStringToObject(root, "batch", name);
     cJSON_AddStringToObject(root, "prev", st->tail);
+    if (checkpoint_n > 0) {
+        cJSON_AddStringToObject(root, "checkpoint", checkpoint);
+    }
     cJSON_AddItemToObject(root, "counts", p->counts);
     cJSON_AddItemToObject(root, "hours", p->hours);
     cJSON_AddItemToObject(root, "lifted", p->lifted);
@@ -153,7 +164,7 @@ static int freeze(rcd_ledger_freezer_t *f, rcd_ledger_state_t *st, const char *g
     rc = rcd_ledger_batch_put(f->s, st->chain, &b);
     memcpy(st->tail, b.hash, sizeof(b.hash));
     if (rc == 0) {
-        rc = audit_batch(f->s, name, &b, p);
+        rc = audit_batch(f->s, name, &b, p, checkpoint_n, checkpoint_hash);
     }
     free(b.body);
     return rc < 0 ? -1 : rcd_ledger_state_save(f->s, st);

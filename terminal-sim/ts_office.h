@@ -191,8 +191,13 @@ typedef struct {
     char        name[64];
     char        hash[65];
     uint64_t    last;               /* newest batch of the chain before this one */
+    uint64_t    checkpoint_n;       /* of the audit chain, as the batch tells it; 0 = none */
+    char        checkpoint_hash[65];
     const char *why;
 } ts_batch_t;
+
+/* A checkpoint's record and hash, unverified (ts_office_checkpoint.c). 0, or -1: it is none. */
+int ts_checkpoint_read(const char *jws, uint64_t *n, char hash[65]);
 
 /* Opens (creates) DIR/ledger and reads it whole; a torn last line is cut off. NULL: told. */
 ts_ledger_t  *ts_ledger_open(const char *dir);

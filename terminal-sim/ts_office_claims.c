@@ -155,7 +155,7 @@ char *ts_snapshot_jws(ts_office_t *o, const ts_snapshot_t *snapshot, const char 
 
 char *ts_receipt_jws(ts_office_t *o, const ts_batch_t *batch)
 {
-    cJSON *payload = cJSON_CreateObject();
+    cJSON *payload = cJSON_CreateObject(), *checkpoint;
     char hash[sizeof batch->hash], name[sizeof batch->name + 1], *jws;
 
     strcpy(hash, batch->hash);
@@ -169,6 +169,11 @@ char *ts_receipt_jws(ts_office_t *o, const ts_batch_t *batch)
     cJSON_AddNumberToObject(payload, "iat", (double) ts_now());
     cJSON_AddStringToObject(payload, "batch", name);
     cJSON_AddStringToObject(payload, "hash", hash);
+    if (batch->checkpoint_n > 0) {
+        checkpoint = cJSON_AddObjectToObject(payload, "checkpoint");
+        cJSON_AddNumberToObject(checkpoint, "n", (double) batch->checkpoint_n);
+        cJSON_AddStringToObject(checkpoint, "hash", batch->checkpoint_hash);
+    }
     jws = sign(o, TS_AT_LEDGER, "jd-receipt+jwt", payload);
     count_faults(o, TS_AT_LEDGER);
     return jws;

@@ -361,6 +361,9 @@ static ts_batch_rc_t take(ts_ledger_t *l, const char *body, size_t len, int load
         b->why = "hash is not the SHA-256 of the batch without it, or not the last member";
     if (!b->why && name_parse(name, id, &n) != 0)
         b->why = "batch is not \"<32 hex>-<n>\"";
+    if (!b->why && cJSON_HasObjectItem(root, "checkpoint")
+        && ts_checkpoint_read(text_of(root, "checkpoint"), &b->checkpoint_n, b->checkpoint_hash) != 0)
+        b->why = "checkpoint names no record";
     if (!b->why && !(c = chain_of(l, id)))
         b->why = "out of memory";
     if (c) {

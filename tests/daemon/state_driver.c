@@ -24,6 +24,8 @@
 #include <unistd.h>
 #include "core/jd_measure.h"
 #include "core/jd_policy.h"
+#include "rcd_audit_file.h"
+#include "rcd_clock.h"
 #include "rcd_state.h"
 
 static rcd_rules_t     rules;
@@ -268,8 +270,10 @@ static int read_line(int wait_ms)
 
 int main(int argc, char **argv)
 {
+    const rcd_audit_signer_t unsigned_chain = {.every_records = 1000, .every_sec = 600};
+    rcd_audit_file_t *audit;
     char err[256];
-    int wait = 0;
+    int wait = 0, next;
 
     if (argc < 6) {
         fprintf(stderr, "usage: state_driver DIR LIST KEY ADDRESS|- EXPECTED [disable=MEASURE]\n");
@@ -289,6 +293,7 @@ int main(int argc, char **argv)
                                  .rules = &rules};
         writer = rcd_redis_create(&conf, state);
     }
+    audit = rcd_audit_file_create(state, &unsigned_chain);
     while (read_line(snapshot != NULL ? 0 : wait)) {
         int64_t now = time(NULL);
 
@@ -296,7 +301,11 @@ int main(int argc, char **argv)
         if (snapshot != NULL) {
             step_snapshot();
         }
+        next = rcd_audit_file_step(audit, rcd_clock_ms(), now);
+        wait = wait < next ? wait : next;
     }
+    rcd_audit_file_flush(audit, time(NULL));
+    rcd_audit_file_destroy(audit);
     if (snapshot != NULL) {
         rcd_snapshot_end(snapshot);
     }
