@@ -97,5 +97,6 @@ int rcctl_import(rcctl_t *r, int argc, char **argv);
 int rcctl_approve(rcctl_t *r, int argc, char **argv);
 int rcctl_audit(rcctl_t *r, int argc, char **argv);
 int rcctl_watch(rcctl_t *r, int argc, char **argv);
+int rcctl_ledger(rcctl_t *r, int argc, char **argv);
 
 #endif

@@ -36,6 +36,8 @@ static const struct {
      "newest records, makes the key that signs its checkpoints (FILE, 0600) and prints the\n"
      "public half. --office F: receipts and checkpoints as the office holds them, one a line.",
      rcctl_audit},
+    {"ledger", "[--month YYYY-MM] [--hours]",
+     "Denials by order and month; --hours: by gateway, hour and authority.", rcctl_ledger},
     {"watch", "", "One line for each change of state, until interrupted.", rcctl_watch},
 };
 

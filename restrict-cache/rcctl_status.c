@@ -138,6 +138,25 @@ static void judge_marks(status_t *s)
     }
 }
 
+/* Denials that nobody signs for, or that cannot be counted, want a look; a batch on its way does not. */
+static void judge_ledger(status_t *s)
+{
+    if (text(s, "ledger", "fault")[0] != '\0') {
+        add_fault(s, "see that the office answers POST ledger; nothing is lost meanwhile",
+                  "denials wait for the office's receipt: %s", text(s, "ledger", "fault"));
+    }
+    if (number(s, "ledger", "refused") > 0) {
+        add_fault(s, "see who else writes to Redis; gates write only what is of its form",
+                  "%" PRId64 " ledger keys or fields in Redis are not of their form: %s",
+                  number(s, "ledger", "refused"), text(s, "ledger", "refused_why"));
+    }
+    if (number(s, "ledger", "disagree") > 0) {
+        add_fault(s, "nothing for some minutes; then see the gates' logs for their ledger file",
+                  "%" PRId64 " periods are closed by their gate with another sum than the journal's",
+                  number(s, "ledger", "disagree"));
+    }
+}
+
 static void judge_daemon(status_t *s)
 {
     const char *redis_state = text(s, "redis", "state");
@@ -159,6 +178,7 @@ static void judge_daemon(status_t *s)
     judge_lane(s, "changes");
     judge_contact(s);
     judge_marks(s);
+    judge_ledger(s);
     if (strcmp(redis_state, "ready") != 0) {
         add_fault(s, "see Redis and [redis] of the configuration",
                   "the daemon's link to Redis is %s: %s", redis_state, text(s, "redis", "fault"));
@@ -268,6 +288,8 @@ static void print_daemon(const status_t *s)
     rcctl_line("to redis", text(s, "redis", "state"));
     printf("  %-10s %" PRId64 " records, %" PRId64 " reliefs\n", "unwritten",
            number(s, "redis", "dirty"), number(s, "redis", "relief_pending"));
+    printf("  %-10s %" PRId64 " periods open, %" PRId64 " totals without a receipt\n", "ledger",
+           number(s, "ledger", "open"), number(s, "ledger", "unsent"));
 }
 
 static void print_meta(const jd_meta_t *m)

@@ -49,8 +49,8 @@ rcd_ledger_collect_t *rcd_ledger_collect_create(const char *list, rcd_state_t *s
     c->s = s;
     c->status.refused_why = "";
     jd_redis_meta(c->meta, list);
-    snprintf(c->set, sizeof(c->set), "jd:{%s}:ledger", list);
-    snprintf(c->done, sizeof(c->done), "jd:{%s}:ledger:done", list);
+    jd_redis_ledger_set(c->set, list);
+    jd_redis_ledger_done(c->done, list);
     return c;
 }
 

@@ -40,7 +40,7 @@ const char rcd_ledger_schema[] =
     "INSERT INTO ledger_state VALUES(1, '', 0, '', 0, 0, '', '', 0);";
 
 enum {
-    ST_PERIOD, ST_PERIOD_PUT, ST_PERIOD_GROW, ST_PERIOD_CLOSE, ST_ORDER, ST_ORDER_PUT, ST_COUNT_ADD,
+    ST_PERIOD, ST_PERIOD_PUT, ST_PERIOD_GROW, ST_PERIOD_CLOSE, ST_IS_OPEN, ST_ORDER, ST_ORDER_PUT, ST_COUNT_ADD,
     ST_HOUR, ST_HOUR_PUT, ST_MONTH_UNSENT, ST_HOURS_UNSENT_IN, ST_COUNTS_UNSENT, ST_MONTH_READY,
     ST_RUN_UNSENT, ST_HOURS_UNSENT, ST_COUNT_SENT, ST_HOUR_SENT, ST_STATE, ST_STATE_SAVE, ST_BATCH_PUT,
     ST_BATCH_NEXT, ST_BATCH_RECEIPT, ST_BATCH_REWIND, ST_CHAIN_DROP, ST_OLD_ORDER, ST_OLD_COUNT,
@@ -54,6 +54,7 @@ static const char *const sql[ST_N] = {
         "UPDATE ledger_period SET rows = rows + ?3, sum = sum + ?4, closed = 0"
         " WHERE run = ?1 AND period = ?2",
     [ST_PERIOD_CLOSE] = "UPDATE ledger_period SET closed = 1 WHERE run = ? AND period = ?",
+    [ST_IS_OPEN] = "SELECT 1 FROM ledger_period WHERE period = ? AND closed = 0 LIMIT 1",
     [ST_ORDER] =
         "SELECT total FROM ledger_order WHERE run = ? AND month = ? AND number = ? AND measure = ?",
     [ST_ORDER_PUT] = "INSERT OR REPLACE INTO ledger_order VALUES(?, ?, ?, ?, ?)",
@@ -328,6 +329,15 @@ int rcd_ledger_period_sent(rcd_state_t *s, const rcd_ledger_key_t *key)
     }
     rc = one_number(s, q, &one);
     return rc < 0 ? -1 : !rc;
+}
+
+int rcd_ledger_is_open(rcd_state_t *s, const char *period)
+{
+    sqlite3_stmt *q = statement(s, ST_IS_OPEN);
+    int64_t one;
+
+    rcd_sql_text(q, 1, period);
+    return one_number(s, q, &one);
 }
 
 /* ---- what waits to be sent ------------------------------------------------------------------- */

@@ -47,6 +47,9 @@ int rcd_ledger_period_close(rcd_state_t *s, const rcd_ledger_key_t *key);
 /* 1 when the office has given receipts for all that is in the period. */
 int rcd_ledger_period_sent(rcd_state_t *s, const rcd_ledger_key_t *key);
 
+/* 1 when a gate has not closed its period of this name (a month's or an hour's), 0 when all have. */
+int rcd_ledger_is_open(rcd_state_t *s, const char *period);
+
 /* ---- what waits to be sent ------------------------------------------------------------------- */
 
 typedef struct {
