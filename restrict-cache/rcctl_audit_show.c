@@ -200,7 +200,8 @@ static int take_record(void *arg, cJSON *o)
         life->ended = NULL;
     } else if (kind_is(o, "lift")) {
         life->lift = life->lift != NULL ? life->lift : o;
-    } else if (strncmp(rcd_json_string(o, "kind"), "order.", 6) == 0) {
+    } else if (strncmp(rcd_json_string(o, "kind"), "order.", 6) == 0 &&
+               !kind_is(o, "order.narrowed")) {
         life->ended = o;
     }
     return 0;

@@ -38,6 +38,33 @@ static rcd_order_rc_t quarantine(rcd_state_t *s, const rcd_source_t *from, const
     return RCD_ORDER_QUARANTINED;
 }
 
+/*
+ * A version that asks for more than it may is refused, but it tells what the office does not claim
+ * any more: of the version before stays what both claim. So no measure that was lifted meanwhile
+ * outlives a snapshot of which this record is refused. 0 or -1.
+ */
+static int narrow(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t *old,
+                  const rcd_order_t *o, rcd_quarantine_t code)
+{
+    rcd_row_t row = *old;
+    int64_t start = rcd_order_start(o);
+
+    row.measures &= o->measures;
+    row.start = row.start > start ? row.start : start;
+    row.until = row.until < o->until ? row.until : o->until;
+    row.flags |= (o->observe ? JD_ORDER_OBSERVE : 0u) | (o->objection ? JD_ORDER_OBJECTION : 0u);
+    if (row.measures == 0 || row.start >= row.until) {
+        return rcd_store_order_end(s, old, RCD_END_REFUSED, from->iat) < 0
+                   ? -1
+                   : rcd_audit_order_end(s, old->number, RCD_END_REFUSED, code, from->iat);
+    }
+    if (row.measures == old->measures && row.start == old->start && row.until == old->until &&
+        row.flags == old->flags) {
+        return 0;
+    }
+    return rcd_store_order_put(s, &row) < 0 ? -1 : rcd_audit_order_narrowed(s, from, &row);
+}
+
 /* Live orders of the subject besides this number; -1 when the journal failed. */
 static int others_of(rcd_state_t *s, const rcd_order_t *o)
 {
@@ -120,6 +147,10 @@ rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const r
                                  rcd_order_term_max(from->rules, o->measures), o);
     if (res->code != RCD_Q_NONE) {
         snprintf(res->why, sizeof(res->why), "%s", decided_why[res->code]);
+        if (old != NULL && old->ended == RCD_END_NONE && !rcd_decide_stops(res->code) &&
+            narrow(s, from, old, o, res->code) < 0) {
+            return RCD_ORDER_FAILED;
+        }
         return quarantine(s, from, old, res);
     }
     if (rcd_store_quarantine_clear(s, o->number) < 0) {

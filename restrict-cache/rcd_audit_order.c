@@ -128,6 +128,23 @@ int rcd_audit_order(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t *r
     return rcd_audit_put(s, amended ? "order.amended" : "order.applied", text);
 }
 
+int rcd_audit_order_narrowed(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t *row)
+{
+    cJSON *fields = of_order(row->number);
+
+    cJSON_AddStringToObject(fields, "by", source_name(from));
+    number_add(fields, "iat", from->iat);
+    measures_add(fields, row->measures);
+    cJSON_AddItemToObject(fields, "effect", cJSON_CreateStringReference(
+        row->flags & JD_ORDER_OBSERVE ? "observe" : "enforce"));
+    if (row->flags & JD_ORDER_OBJECTION) {
+        cJSON_AddTrueToObject(fields, "objection");
+    }
+    number_add(fields, "from", row->start);
+    number_add(fields, "until", row->until);
+    return rcd_audit(s, "order.narrowed", fields);
+}
+
 int rcd_audit_order_end(rcd_state_t *s, const char *number, rcd_end_t why, rcd_quarantine_t code,
                         int64_t iat)
 {

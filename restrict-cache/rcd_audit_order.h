@@ -17,6 +17,10 @@
 int rcd_audit_order(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t *row,
                     const rcd_row_t *old, const rcd_order_t *o, int fresh);
 
+/* order.narrowed {order, by, ..., until}: a version was refused, and this is what stays of the one
+ * before. */
+int rcd_audit_order_narrowed(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t *row);
+
 /* order.dropped, order.expired, order.refused {order, ..., iat}; `code` only of the last. Nothing for
  * an order that ended by a lift, which has a record of its own. */
 int rcd_audit_order_end(rcd_state_t *s, const char *number, rcd_end_t why, rcd_quarantine_t code,

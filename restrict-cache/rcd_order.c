@@ -333,9 +333,6 @@ static rcd_quarantine_t parse_measures(parse_t *p)
                           jd_measure_names[bit]);
         }
     }
-    if (o->until - o->from > rcd_order_term_max(p->rules, o->measures)) {
-        return refuse(p, RCD_Q_TERM_TOO_LONG, "until: the term is longer than its measures allow");
-    }
     return RCD_Q_NONE;
 }
 

@@ -212,7 +212,8 @@ static int objection_over(rcd_snapshot_t *sn, const rcd_order_t *o)
     }
     r.r.objection = 0;
     r.mark_seq = sn->relief_seq;
-    return rcd_store_relief_put(sn->s, o->number, &r, sn->from.iat) < 0
+    return rcd_store_relief_put(sn->s, o->number, &r, sn->from.iat) < 0 ||
+           rcd_store_dirty(sn->s, o->digest) < 0 /* what is observed has no term in the record */
                ? -1 : rcd_audit_objection_over(sn->s, o->number, &sn->from);
 }
 

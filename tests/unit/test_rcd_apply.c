@@ -317,6 +317,32 @@ static void test_amendments(void **state)
     assert_int_equal(s->marks.seq, 6);
 }
 
+/* Refused for asking more: of the version before stays what the refused one claims, too. */
+static void test_refused_narrows(void **state)
+{
+    const char *both = "\"bus.ride\",\"bike.rent\"";
+    jd_relief_t relief;
+    rcd_row_t row;
+
+    (void)state;
+    change(1, (version_t){.measures = both});
+    assert_int_equal(change(2, (version_t){.until = "2028-01-01"}).code, RCD_Q_AGGRAVATED);
+    assert_int_equal(rcd_state_order(s, "A", &row, &relief), 1);
+    assert_int_equal(row.measures, 1);
+    assert_int_equal(change(3, (version_t){.measures = both, .until = "2027-01-01",
+                                           .objection = "true"}).code, RCD_Q_AGGRAVATED);
+    rcd_state_order(s, "A", &row, &relief);
+    assert_int_equal(row.measures, 1);
+    assert_true(row.flags & JD_ORDER_OBJECTION);
+    assert_int_equal(change(4, (version_t){.card = "C2", .until = "2033-01-01"}).code,
+                     RCD_Q_SUBJECT_CHANGED); /* whatever else is wrong with it */
+    assert_int_equal(ended("A"), RCD_END_REFUSED);
+    change(5, (version_t){.number = "B"});
+    assert_int_equal(change(6, (version_t){.number = "B", .measures = "\"bike.rent\""}).code,
+                     RCD_Q_AGGRAVATED);
+    assert_int_equal(ended("B"), RCD_END_REFUSED);
+}
+
 static void test_subject_changed(void **state)
 {
     (void)state;
@@ -663,6 +689,7 @@ int main(void)
         TEST(test_batch_is_sorted),
         TEST(test_changes_position),
         TEST(test_amendments),
+        TEST(test_refused_narrows),
         TEST(test_subject_changed),
         TEST(test_unreadable_version),
         TEST(test_too_many_orders_of_one_subject),

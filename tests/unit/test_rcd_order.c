@@ -119,10 +119,6 @@ static const struct {
      ",\"served\":\"2026-10-01\",\"from\":\"2026-10-15T00:00:00\","
      "\"until\":\"2027-10-15T00:00:00+08:00\"}",
      RCD_Q_SCHEMA, "CS-1"},
-    {"{" GOOD_HEAD GOOD_BASIS GOOD_FLAGS GOOD_CONTEST
-     ",\"served\":\"2026-10-01\",\"from\":\"2026-10-15T00:00:00+08:00\","
-     "\"until\":\"2027-12-15T00:00:00+08:00\"}",
-     RCD_Q_TERM_TOO_LONG, "CS-1"},
     {"{" GOOD_HEAD GOOD_BASIS GOOD_TERM GOOD_FLAGS "\"contest\":{}}", RCD_Q_NO_CONTEST, "CS-1"},
     {"{" GOOD_HEAD GOOD_BASIS GOOD_TERM GOOD_FLAGS "\"repair\":{}}", RCD_Q_NO_CONTEST, "CS-1"},
     {"{" GOOD_HEAD GOOD_BASIS GOOD_TERM GOOD_FLAGS "\"contest\":{\"url\":\"javascript:x\"}}",
