@@ -16,7 +16,7 @@
 #define RCCTL_USAGE        2       /* options, configuration, or a file that cannot be read */
 #define RCCTL_UNREACHABLE  3       /* Redis, the daemon or its journal cannot be reached */
 #define RCCTL_REFUSED      4       /* the daemon refused the command */
-#define RCCTL_FAULT        5       /* status: something stands that needs a hand */
+#define RCCTL_FAULT        5       /* status, holders import: something needs a hand */
 
 #define RCCTL_ALIVE_SEC    5       /* status.json older than this: the daemon does not run */
 
@@ -96,6 +96,7 @@ int rcctl_quarantine(rcctl_t *r, int argc, char **argv);
 int rcctl_import(rcctl_t *r, int argc, char **argv);
 int rcctl_approve(rcctl_t *r, int argc, char **argv);
 int rcctl_audit(rcctl_t *r, int argc, char **argv);
+int rcctl_holders(rcctl_t *r, int argc, char **argv);
 int rcctl_watch(rcctl_t *r, int argc, char **argv);
 int rcctl_ledger(rcctl_t *r, int argc, char **argv);
 

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "rcctl_csv.h"
+#include "rcctl_holders.h"
 #include "rcctl_spool.h"
 #include "rcd_json.h"
 
-#define COPY_BYTES      65536
 #define FIRST_LINE_MAX  16384        /* of a signed file */
 
 /* 1 when the first line is a compact JWS; leaves the file at its start. */
@@ -28,29 +28,6 @@ static int is_signed(FILE *f)
     return ok && dots == 2 && len > 2;
 }
 
-/* Byte for byte. 0, or -1 with a reason. */
-static int copy_file(FILE *in, FILE *out, char *err, size_t err_size)
-{
-    static char buf[COPY_BYTES];
-    size_t n;
-
-    while ((n = fread(buf, 1, sizeof(buf), in)) > 0) {
-        if (rcctl_interrupted()) {
-            snprintf(err, err_size, "interrupted, nothing was handed over");
-            return -1;
-        }
-        if (fwrite(buf, 1, n, out) != n) {
-            snprintf(err, err_size, "%s", strerror(errno));
-            return -1;
-        }
-    }
-    if (ferror(in)) {
-        snprintf(err, err_size, "%s", strerror(errno));
-        return -1;
-    }
-    return 0;
-}
-
 /* Puts the file into inbox, whole. 0, or -1 after saying why; then nothing of it is left there. */
 static int put_file(const rcctl_t *r, FILE *in, const char *path, int csv,
                     char name[RCCTL_NAME_MAX])
@@ -64,7 +41,7 @@ static int put_file(const rcctl_t *r, FILE *in, const char *path, int csv,
         return -1;
     }
     rc = csv ? rcctl_csv_convert(in, out, &rows, err, sizeof(err))
-             : copy_file(in, out, err, sizeof(err));
+             : rcctl_spool_copy(in, out, err, sizeof(err));
     if (fclose(out) != 0 && rc == 0) {
         snprintf(err, sizeof(err), "%s", strerror(errno));
         rc = -1;
@@ -161,8 +138,8 @@ int rcctl_import(rcctl_t *r, int argc, char **argv)
 
 int rcctl_approve(rcctl_t *r, int argc, char **argv)
 {
-    const char *epoch = NULL;
-    const rcctl_option_t options[] = {{"epoch", &epoch, NULL}, {0}};
+    const char *epoch = NULL, *holders = NULL;
+    const rcctl_option_t options[] = {{"epoch", &epoch, NULL}, {"holders", &holders, NULL}, {0}};
     cJSON *command, *answer;
     char *end;
     long n;
@@ -171,9 +148,12 @@ int rcctl_approve(rcctl_t *r, int argc, char **argv)
     if (rcctl_options(r, argc, argv, options, 0) < 0) {
         return RCCTL_USAGE;
     }
+    if (holders != NULL && epoch == NULL) {
+        return rcctl_holders_approve(r, holders);
+    }
     n = epoch ? strtol(epoch, &end, 10) : -1;
     if (n < 0 || n > UINT16_MAX || *end != '\0' || end == epoch) {
-        rcctl_error("approve needs --epoch with a number 0 to 65535");
+        rcctl_error("approve needs --epoch with a number 0 to 65535, or --holders HASH");
         return RCCTL_USAGE;
     }
     if (rcctl_config(r) != 0) {

@@ -27,8 +27,6 @@ static const struct {
     {"import", "FILE [--format ndjson|csv]",
      "Hands FILE to the daemon. A signed file (its first line is a signature) is a snapshot;\n"
      "any other is taken as observe-only. CSV: see rcctl.md for its columns.", rcctl_import},
-    {"approve", "--epoch N",
-     "Lets the office begin epoch N, after a restored backup or a fork.", rcctl_approve},
     {"audit", "verify [--receipts] [--file F] [--keys JWKS] [--office-keys JWKS] [--office F]\n"
      "      audit show --order N | --last N [--file F]\n"
      "      audit keygen FILE",
@@ -38,6 +36,14 @@ static const struct {
      rcctl_audit},
     {"ledger", "[--month YYYY-MM] [--hours]",
      "Denials by order and month; --hours: by gateway, hour and authority.", rcctl_ledger},
+    {"approve", "--epoch N | --holders HASH",
+     "Lets the office begin epoch N, after a restored backup or a fork; puts an import of\n"
+     "holders into force that waits, because it changes many cards.", rcctl_approve},
+    {"holders", "import --full|--delta FILE | add | remove | show",
+     "Which card is whose. import: NDJSON or CSV, FILE - is standard input; in a full file a\n"
+     "missing card is a returned card. add [--use own|other] [--from T] [--until T] and remove\n"
+     "read a card and its holder from standard input, a line each; show reads a card or a\n"
+     "person. Identifiers are scheme:number; without a scheme it is a card.", rcctl_holders},
     {"watch", "", "One line for each change of state, until interrupted.", rcctl_watch},
 };
 
@@ -47,7 +53,7 @@ static const char exit_codes[] =
     "Exit codes: 0 done, all well, would pass; 1 would be denied (check), none found (orders,\n"
     "audit show), broken (audit verify);\n"
     "2 options, configuration or file; 3 Redis, daemon or journal cannot be reached;\n"
-    "4 refused by the daemon; 5 something needs a hand (status).\n";
+    "4 refused by the daemon; 5 something needs a hand (status, holders import).\n";
 
 static void print_command(size_t i)
 {

@@ -16,7 +16,8 @@
 #include "rcd_file.h"
 #include "rcd_json.h"
 
-#define ANSWER_MAX   4096
+#define ANSWER_MAX   (512 * 1024)     /* an import of holders names up to 1000 lines */
+#define COPY_BYTES   65536
 #define POLL_US      50000
 #define TAKEN_MS     10000        /* a running daemon takes a command within 250 ms */
 #define PATH_SIZE    (PATH_MAX + 64)
@@ -106,6 +107,28 @@ void rcctl_spool_withdraw(const rcctl_t *r, const char *name)
     unlink(path);
     path_of(r, "inbox", "", name, path);
     unlink(path);
+}
+
+int rcctl_spool_copy(FILE *in, FILE *out, char *err, size_t err_size)
+{
+    static char buf[COPY_BYTES];
+    size_t n;
+
+    while ((n = fread(buf, 1, sizeof(buf), in)) > 0) {
+        if (rcctl_interrupted()) {
+            snprintf(err, err_size, "interrupted, nothing was handed over");
+            return -1;
+        }
+        if (fwrite(buf, 1, n, out) != n) {
+            snprintf(err, err_size, "%s", strerror(errno));
+            return -1;
+        }
+    }
+    if (ferror(in)) {
+        snprintf(err, err_size, "%s", strerror(errno));
+        return -1;
+    }
+    return 0;
 }
 
 /* Writes the command file. 0, or -1 after saying why. */

@@ -16,6 +16,8 @@
 FILE *rcctl_spool_create(const rcctl_t *r, const char *suffix, char name[RCCTL_NAME_MAX]);
 /* 0, or -1 after saying why; then the file is gone. */
 int   rcctl_spool_publish(const rcctl_t *r, const char *name);
+/* Byte for byte. 0, or -1 with a reason. */
+int   rcctl_spool_copy(FILE *in, FILE *out, char *err, size_t err_size);
 /* Removes the file, published or not. */
 void  rcctl_spool_withdraw(const rcctl_t *r, const char *name);
 

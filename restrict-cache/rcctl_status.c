@@ -157,6 +157,48 @@ static void judge_ledger(status_t *s)
     }
 }
 
+static void judge_holders(status_t *s)
+{
+    const cJSON *waiting = member(s, "holders", "waiting");
+
+    if (text(s, "holders", "fault")[0] != '\0') {
+        add_fault(s, "rcctl holders import --full FILE", "cards of holders are not reached: %s",
+                  text(s, "holders", "fault"));
+    }
+    if (text(s, "holders", "file_fault")[0] != '\0') {
+        add_fault(s, "mend the file; it is read again when it changes",
+                  "[holders] file cannot be used: %s", text(s, "holders", "file_fault"));
+    }
+    if (cJSON_IsObject(waiting)) {
+        char mend[200];
+
+        snprintf(mend, sizeof(mend), "see whether the file is right, then rcctl approve --holders %s",
+                 cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(waiting, "file")));
+        add_fault(s, mend, "an import of holders waits: of %.0f cards of people and bodies under an "
+                  "order it changes %.0f",
+                  cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(waiting, "listed")),
+                  cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(waiting, "listed_changed")));
+    }
+    if (number(s, "holders", "refused") > 0 || number(s, "holders", "doubt") > 0) {
+        add_fault(s, "correct these lines in the export, then import it again",
+                  "the last import of holders had unreadable lines: %" PRId64 "; cards in doubt, "
+                  "which match nobody: %" PRId64,
+                  number(s, "holders", "refused"), number(s, "holders", "doubt"));
+    }
+    if (number(s, "holders", "two") > 0) {
+        add_fault(s, "find out whose they are: rcctl holders show, then remove or import",
+                  "cards with two holders at once, which match neither: %" PRId64
+                  "; of somebody under an order: %" PRId64,
+                  number(s, "holders", "two"), number(s, "holders", "two_listed"));
+    }
+    if (number(s, "holders", "over_orders") > 0) {
+        add_fault(s, "nothing breaks; tell the office of it",
+                  "cards with more orders than a record holds: %" PRId64
+                  "; orders left out, those that end soonest: %" PRId64,
+                  number(s, "holders", "over_cards"), number(s, "holders", "over_orders"));
+    }
+}
+
 static void judge_daemon(status_t *s)
 {
     const char *redis_state = text(s, "redis", "state");
@@ -179,6 +221,7 @@ static void judge_daemon(status_t *s)
     judge_contact(s);
     judge_marks(s);
     judge_ledger(s);
+    judge_holders(s);
     if (strcmp(redis_state, "ready") != 0) {
         add_fault(s, "see Redis and [redis] of the configuration",
                   "the daemon's link to Redis is %s: %s", redis_state, text(s, "redis", "fault"));

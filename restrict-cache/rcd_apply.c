@@ -204,7 +204,7 @@ static int relieve_order(rcd_state_t *s, const rcd_event_t *ev, const rcd_relief
         row.flags &= ~(unsigned) JD_ORDER_OBJECTION;
         return rcd_store_order_put(s, &row);
     }
-    return rcd_store_dirty(s, row.digest);     /* what is observed has no term in the record */
+    return rcd_store_touch(s, row.digest);     /* what is observed has no term in the record */
 }
 
 int rcd_apply_advance(rcd_state_t *s)

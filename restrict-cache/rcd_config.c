@@ -57,6 +57,7 @@ static const char *set_switch(rcd_config_t *c, void *field, const char *value);
 static const char *set_count(rcd_config_t *c, void *field, const char *value);
 static const char *set_retention(rcd_config_t *c, void *field, const char *value);
 static const char *set_report(rcd_config_t *c, void *field, const char *value);
+static const char *set_percent(rcd_config_t *c, void *field, const char *value);
 
 static const struct {
     const char *section, *name;
@@ -88,6 +89,8 @@ static const struct {
     {"audit", "former_keys", set_path, offsetof(rcd_config_t, audit.former_keys), 0},
     {"audit", "every_records", set_count, offsetof(rcd_config_t, audit.every_records), 0},
     {"audit", "every_minutes", set_count, offsetof(rcd_config_t, audit.every_minutes), 0},
+    {"holders", "file", set_path, offsetof(rcd_config_t, holders.file), 0},
+    {"holders", "max_change", set_percent, offsetof(rcd_config_t, holders.max_change), 0},
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -241,6 +244,13 @@ static const char *set_count(rcd_config_t *c, void *field, const char *value)
     (void) c;
     *(uint32_t *) field = (uint32_t) number_of(value, "", COUNT_MAX);
     return *(uint32_t *) field == 0 ? "must be a whole number, 1 to 1000000" : NULL;
+}
+
+static const char *set_percent(rcd_config_t *c, void *field, const char *value)
+{
+    (void) c;
+    *(uint32_t *) field = (uint32_t) number_of(value, "%", 100);
+    return *(uint32_t *) field == 0 ? "must be a percentage, 1% to 100%" : NULL;
 }
 
 /* ---- sections -------------------------------------------------------------------------------- */
@@ -531,6 +541,7 @@ rcd_config_t *rcd_config_load(const char *file, rcd_config_use_t use, char *err,
     p.c->audit.every_minutes = 10;
     p.c->ledger.retention_days = RETENTION_DAYS;
     p.c->ledger.report_sec = REPORT_SEC;
+    p.c->holders.max_change = 10;
     p.next = text;
     if (strlen(text) != len) {
         fault(&p, 0, "holds a NUL byte; it is not a text file");

@@ -50,6 +50,10 @@ typedef struct {
         rcd_log_level_t level;
     } log;
     struct {
+        char    *file;             /* full file of holders, read when it changes; NULL: none */
+        uint32_t max_change;       /* percent of listed cards that an import may change unasked */
+    } holders;
+    struct {
         char     *key_file;        /* NULL: no checkpoints are signed */
         char     *former_keys;     /* JWKS of earlier keys, for rcctl audit verify; NULL: none */
         uint32_t  every_records;

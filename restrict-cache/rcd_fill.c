@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "core/jd_measure.h"
+#include "rcd_clock.h"
 #include "rcd_fill.h"
-
+#include "rcd_record.h"
 
 /* One script on its way to the pipeline. */
 typedef struct {
@@ -28,63 +28,6 @@ typedef struct {
     uint8_t *batch;
     unsigned size;
 } expected_t;
-
-uint16_t rcd_enabled(const rcd_rules_t *rules)
-{
-    uint16_t mask = 0;
-
-    for (int bit = 0; bit < JD_MEASURE_N; bit++) {
-        mask |= (uint16_t) (rules->rule[bit].enabled ? 1u << bit : 0);
-    }
-    return mask;
-}
-
-int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era,
-               const uint8_t digest[JD_DIGEST_LEN], uint8_t out[JD_RECORD_MAX], size_t *len,
-               rcd_row_t rows[JD_ORDERS_MAX], int *n)
-{
-    jd_order_t orders[JD_ORDERS_MAX];
-    uint16_t enabled = rcd_enabled(rules), observed = 0;
-    int live = rcd_store_live(s, digest, rows, JD_ORDERS_MAX);
-    unsigned kept = 0;
-
-    *len = 0;
-    *n = 0;
-    for (int i = 0; i < live; i++) {
-        const rcd_row_t row = rows[i];
-        rcd_relief_row_t relief;
-
-        if (rcd_store_relief(s, row.number, &relief) < 0) {
-            return -1;
-        }
-        if ((row.measures & enabled & ~relief.r.lifted) == 0) {
-            continue;
-        }
-        if (row.flags & (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION) || relief.r.objection) {
-            observed |= row.measures & enabled & (uint16_t) ~relief.r.lifted;
-            continue;
-        }
-        rows[kept] = row;
-        orders[kept] = (jd_order_t){
-            .number = rows[kept].number, .number_len = (uint8_t) strlen(row.number),
-            .flags = (uint8_t) row.flags, .measures = row.measures & enabled,
-            .from = row.start, .until = row.until, .deadline_day = row.deadline_day,
-        };
-        memcpy(orders[kept].grounds, row.grounds, JD_GROUNDS_ID_LEN);
-        kept++;
-    }
-    if (live < 0) {
-        return -1;
-    }
-    *n = (int) kept;
-    if ((kept > 0 || observed) &&
-        jd_record_encode(rules->key, digest, era, orders, kept, observed, out, JD_RECORD_MAX,
-                         len) != JD_RECORD_OK) {
-        snprintf(s->fault, sizeof(s->fault), "journal: an order cannot be encoded (damaged file?)");
-        return -1;
-    }
-    return 0;
-}
 
 /* ---- pipeline -------------------------------------------------------------------------------- */
 
@@ -143,10 +86,12 @@ static int batch_add(rcd_fill_t *f, batch_t *b, const rcd_era_t *e, const uint8_
 {
     uint32_t bucket = jd_redis_bucket_of(digest, e->bits);
     rcd_row_t rows[JD_ORDERS_MAX];
+    rcd_reach_note_t note;
     unsigned i = b->n;
     int n, rc;
 
-    if (rcd_record(f->s, f->rules, e->era, digest, b->record[i], &b->len[i], rows, &n) < 0) {
+    if (rcd_record(f->s, f->rules, e->era, digest, b->record[i], &b->len[i], rows, &n, &note) < 0 ||
+        rcd_reach_note(f->s, digest, &note, rcd_clock_wall()) < 0) {
         return -2;
     }
     rc = put_grounds(f, rows, n, x);
@@ -242,43 +187,54 @@ static int64_t now_ns(void)
     return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* Fills the pipeline from the source; returns digests put, or -1, -2. */
+/* The next digest of the source: 1, 2 when there is none in this look, 0 at the end, -1. */
+static int source_next(rcd_fill_t *f, rcd_fill_source_t source, rcd_era_t *e, int total,
+                       uint8_t digest[JD_DIGEST_LEN])
+{
+    switch (source) {
+    case RCD_FILL_LIVE:
+        return rcd_store_next_live(f->s, e->started ? e->after : NULL, digest);
+    case RCD_FILL_LINKED:
+        return rcd_reach_next(f->s, &e->linked, digest);
+    default:
+        return rcd_store_dirty_next(f->s, total > 0 ? e->after : NULL, digest);
+    }
+}
+
+/* Fills the pipeline from the source; returns digests put (of LINKED: looks), or -1, -2. */
 static int build(rcd_fill_t *f, rcd_fill_source_t source, rcd_era_t *e, batch_t *b, expected_t *x)
 {
     int64_t end = now_ns() + RCD_FILL_NS;
-    const uint8_t *after = source == RCD_FILL_LIVE && e->started ? e->after : NULL;
     uint8_t digest[JD_DIGEST_LEN];
     int total = 0, rc;
 
-    for (;;) {
-        rc = source == RCD_FILL_LIVE ? rcd_store_next_live(f->s, after, digest)
-                                     : rcd_store_dirty_next(f->s, after, digest);
-        if (rc < 0) {
-            return -2;
-        }
-        if (rc == 0) {
-            break;
-        }
-        rc = batch_add(f, b, e, digest, x);
-        if (rc < 0) {
-            return rc;
-        }
-        if (source != RCD_FILL_LIVE && rcd_store_dirty_clean(f->s, digest) < 0) {
-            return -2;
-        }
-        memcpy(e->after, digest, JD_DIGEST_LEN);
-        e->started = 1;
-        after = e->after;
+    while ((rc = source_next(f, source, e, total, digest)) > 0) {
         total++;
+        if (rc == 1) {
+            rc = batch_add(f, b, e, digest, x);
+            if (rc < 0) {
+                return rc;
+            }
+            if ((source == RCD_FILL_DIRTY || source == RCD_FILL_DIRTY_TO_COME) &&
+                rcd_store_dirty_clean(f->s, digest) < 0) {
+                return -2;
+            }
+            memcpy(e->after, digest, JD_DIGEST_LEN);
+            e->started = 1;
+        }
         if (b->n == RCD_FILL_BATCH) {
             rc = batch_send(f, b, source == RCD_FILL_DIRTY, e, x);
             if (rc < 0) {
                 return rc;
             }
-            if (total == RCD_FILL_BATCH * RCD_FILL_DEPTH || now_ns() >= end) {
-                return total;
-            }
         }
+        if (total % RCD_FILL_BATCH == 0 &&
+            (total >= RCD_FILL_BATCH * RCD_FILL_DEPTH || now_ns() >= end)) {
+            break;
+        }
+    }
+    if (rc < 0) {
+        return -2;
     }
     rc = b->n > 0 ? batch_send(f, b, source == RCD_FILL_DIRTY, e, x) : 0;
     return rc < 0 ? rc : total;

@@ -7,6 +7,7 @@
 
 #include "core/jd_redis.h"
 #include "rcd_link.h"
+#include "rcd_reach.h"
 #include "rcd_store.h"
 
 #define RCD_FILL_BATCH   64         /* digests in one script */
@@ -23,21 +24,8 @@ typedef struct {
     char               writer[33];
 } rcd_fill_t;
 
-/* Measures that the operator has enabled, as a mask. */
-uint16_t rcd_enabled(const rcd_rules_t *rules);
-
-/*
- * The record of `digest` in `era` as the journal has it now: what is enabled, live and not wholly
- * lifted. Observe-only orders and orders under objection, by the office's record or by a mark, go
- * into the mask of what is observed and nowhere else. *len 0 = none. 0, or -1 when the journal
- * failed or a row cannot be encoded (s->fault). `rows`, `n` give the orders that may be enforced,
- * for their grounds.
- */
-int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era,
-               const uint8_t digest[JD_DIGEST_LEN],
-               uint8_t out[JD_RECORD_MAX], size_t *len, rcd_row_t rows[JD_ORDERS_MAX], int *n);
-
-typedef enum { RCD_FILL_DIRTY, RCD_FILL_DIRTY_TO_COME, RCD_FILL_LIVE } rcd_fill_source_t;
+typedef enum { RCD_FILL_DIRTY, RCD_FILL_DIRTY_TO_COME, RCD_FILL_LIVE,
+RCD_FILL_LINKED } rcd_fill_source_t;
 
 typedef struct {
     uint64_t era;
@@ -45,11 +33,13 @@ typedef struct {
     uint64_t last_id, count;        /* of meta; of an era to come: count alone */
     int      started;               /* LIVE: `after` is set */
     uint8_t  after[JD_DIGEST_LEN];
+    rcd_reach_cursor_t linked;      /* LINKED: where it stands */
 } rcd_era_t;
 
 /*
  * One pipeline: takes digests from the outbox (DIRTY: into the current era with stream and meta;
- * DIRTY_TO_COME: into the era to come) or live ones after e->after (LIVE), writes their grounds and
+ * DIRTY_TO_COME: into the era to come) or live ones after e->after (LIVE), or
+ * cards of those (LINKED), writes their grounds and
  * records, and when Redis has confirmed all of it clears the outbox and moves `e`, in one
  * transaction; else nothing has moved. Returns the number of digests written (0: none left), or -1:
  * s->fault when `*journal`, else link->rc and fault.

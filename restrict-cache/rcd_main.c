@@ -18,6 +18,7 @@
 #include "rcd_config.h"
 #include "rcd_feed.h"
 #include "rcd_ledger.h"
+#include "rcd_holders.h"
 #include "rcd_spool.h"
 #include "rcd_status.h"
 
@@ -34,6 +35,7 @@ typedef struct {
     rcd_feed_t    *feed;
     rcd_ledger_t  *ledger;
     rcd_spool_t   *spool;
+    rcd_holders_t *holders;
     rcd_audit_file_t *audit;
     rcd_applier_t  applier;
     rcd_clock_t    clock;
@@ -170,6 +172,7 @@ static void reload(daemon_t *d)
         d->ending = 1;
         return;
     }
+    rcd_holders_rebind(d->holders, d->config);
     rcd_spool_rebind(d->spool, d->config, d->redis, d->feed);
     by = signer(d->config);
     rcd_audit_file_signer(d->audit, &by);
@@ -230,6 +233,7 @@ static void status_write(daemon_t *d, int64_t now, int64_t office_now)
         .ledger = d->ledger,
         .applier = &d->applier,
         .audit = d->audit,
+        .holders = d->holders,
         .started_at = d->started_at,
         .now = now,
         .office_now = office_now,
@@ -275,6 +279,7 @@ static int turn(daemon_t *d)
     }
 
     busy = rcd_applier_step(&d->applier);
+    busy |= rcd_holders_step(d->holders);
     audit = rcd_audit_file_step(d->audit, now_ms, rcd_clock_wall());
     if (now_ms >= d->second_due_ms) {
         int64_t now = rcd_clock_wall(), office_now = rcd_clock_office(&d->clock);
@@ -283,6 +288,7 @@ static int turn(daemon_t *d)
         if (rcd_state_tick(d->state, now, office_now) > 0) {
             d->redis_due_ms = 0;
         }
+        rcd_holders_tick(d->holders);
         status_write(d, now, office_now);
     }
     if (now_ms >= d->spool_due_ms) {
@@ -319,7 +325,13 @@ static int begin(daemon_t *d, char *err, size_t err_size)
         snprintf(err, err_size, "out of memory");
         return -1;
     }
-    d->spool = rcd_spool_create(d->config, d->state, &d->applier, d->redis, d->feed, err, err_size);
+    d->holders = rcd_holders_create(d->config, d->state);
+    if (d->holders == NULL) {
+        snprintf(err, err_size, "links of holders cannot be taken; the log says why");
+        return -1;
+    }
+    d->spool = rcd_spool_create(d->config, d->state, &d->applier, d->holders, d->redis, d->feed, err,
+                                err_size);
     if (d->spool == NULL) {
         return -1;
     }
@@ -333,6 +345,7 @@ static void end(daemon_t *d)
     if (d->redis != NULL) {
         parts_destroy(d);
     }
+    rcd_holders_destroy(d->holders);
     rcd_spool_destroy(d->spool);
     rcd_clock_fini(&d->clock);
     rcd_audit_file_destroy(d->audit);

@@ -29,6 +29,7 @@ const char *const rcd_quarantine_names[RCD_Q_N] = {
     "jd_aggravated",
     "jd_lifted",
     "jd_duplicate",
+    "jd_two_holders",
 };
 
 /* One record on its way through the checks. */

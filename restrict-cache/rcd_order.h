@@ -38,6 +38,9 @@ typedef enum {
     RCD_Q_LIFTED,                  /* jd_lifted: amendment of a lifted order */
     /* jd_duplicate: number twice in one snapshot; subject holds JD_ORDERS_MAX orders already */
     RCD_Q_DUPLICATE,
+    /* jd_two_holders: a card of the subject has another holder at the same time; the order stands,
+     * and reaches that card for neither */
+    RCD_Q_TWO_HOLDERS,
     RCD_Q_N
 } rcd_quarantine_t;
 

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 #include "rcd_log.h"
+#include "rcd_record.h"
 #include "rcd_writer.h"
 
 #define BACKOFF_MS       100
@@ -212,10 +213,18 @@ static void name_bucket(rcd_redis_t *r)
     }
 }
 
+int rcd_writer_expand(rcd_redis_t *r)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return rcd_reach_expand(r->s, (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec + RCD_FILL_NS / 2);
+}
+
 /* One pipeline of the outbox. Milliseconds until there may be more. */
 static int do_ready(rcd_redis_t *r)
 {
-    int journal = 0, n, more;
+    int journal = 0, n, more, behind;
 
     if (!rcd_store_under(r->s, r->rules)) {
         rcd_writer_say(r, "the digest key or the normalisers have changed: waiting for a snapshot");
@@ -225,8 +234,9 @@ static int do_ready(rcd_redis_t *r)
         rcd_writer_go(r, W_CHECK);
         return 0;
     }
-    n = rcd_fill_some(&r->fill, RCD_FILL_DIRTY, &r->era, &journal);
-    if (n < 0 && journal) {
+    behind = rcd_writer_expand(r);
+    n = behind < 0 ? -1 : rcd_fill_some(&r->fill, RCD_FILL_DIRTY, &r->era, &journal);
+    if (behind < 0 || (n < 0 && journal)) {
         rcd_writer_journal_failed(r);
         return RCD_WRITER_LOOK_MS;
     }
@@ -240,7 +250,7 @@ static int do_ready(rcd_redis_t *r)
     jd_backoff_reset(&r->backoff);
     rcd_writer_say(r, "");
     more = n == 0 && r->sweep[0] != '\0' ? rcd_writer_sweep(r) : 0;
-    return n > 0 || more > 0 ? 0 : RCD_WRITER_LOOK_MS;
+    return n > 0 || more > 0 || behind > 0 ? 0 : RCD_WRITER_LOOK_MS;
 }
 
 /* Beat and office clock each second; in READY, and only here, also what vouches for relief:
@@ -279,7 +289,7 @@ static void beat(rcd_redis_t *r, int64_t now, int64_t office_now)
             rcd_args_text(&a, "verified_at");
             rcd_args_text(&a, num[4]);
         }
-        if (rcd_store_dirty_next(r->s, NULL, dirty) == 0) {
+        if (rcd_store_dirty_next(r->s, NULL, dirty) == 0 && !rcd_reach_behind(r->s)) {
             rcd_writer_number(num[5], m->seq);
             rcd_args_text(&a, "seq");
             rcd_args_text(&a, num[5]);

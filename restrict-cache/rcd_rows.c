@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include "rcd_reach.h"
 #include "rcd_sql.h"
 
 /* ---- orders ---------------------------------------------------------------------------------- */
@@ -79,14 +80,14 @@ int rcd_store_order_put(rcd_state_t *s, const rcd_row_t *row)
     }
     if (had && old.ended == RCD_END_NONE) {
         s->live--;
-        if (rcd_store_dirty(s, old.digest) < 0) {
+        if (rcd_store_touch(s, old.digest) < 0) {
             return -1;
         }
     }
     if (row->ended == RCD_END_NONE) {
         s->live++;
     }
-    return rcd_store_dirty(s, row->digest);
+    return rcd_store_touch(s, row->digest);
 }
 
 int rcd_store_order_end(rcd_state_t *s, const rcd_row_t *row, rcd_end_t why, int64_t at)
@@ -103,7 +104,7 @@ int rcd_store_order_end(rcd_state_t *s, const rcd_row_t *row, rcd_end_t why, int
         return -1;
     }
     s->live--;
-    return rcd_store_dirty(s, row->digest);
+    return rcd_store_touch(s, row->digest);
 }
 
 int rcd_store_live(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN], rcd_row_t *rows,
@@ -219,6 +220,11 @@ static int with_digest(rcd_state_t *s, int st, const uint8_t digest[JD_DIGEST_LE
 int rcd_store_dirty(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN])
 {
     return with_digest(s, RCD_ST_DIRTY, digest);
+}
+
+int rcd_store_touch(rcd_state_t *s, const uint8_t subject[JD_DIGEST_LEN])
+{
+    return rcd_store_dirty(s, subject) < 0 ? -1 : rcd_reach_touch(s, subject);
 }
 
 int rcd_store_dirty_next(rcd_state_t *s, const uint8_t *after, uint8_t digest[JD_DIGEST_LEN])
@@ -395,6 +401,7 @@ int rcd_store_quarantine_clear(rcd_state_t *s, const char *number)
     sqlite3_stmt *q = s->stmt[RCD_ST_QUARANTINE_CLEAR];
 
     rcd_sql_text(q, 1, number);
+    rcd_sql_int(q, 2, RCD_Q_TWO_HOLDERS);
     return rcd_sql_step(s, q);
 }
 

@@ -38,6 +38,7 @@ typedef struct {
     int            fd;                    /* the file, nameless by now; -1 = none */
     int            copying;
     int            applying;
+    int            holders;               /* links of holders, which rcd_holders reads */
     char           user[64];              /* who gave the command */
     rcd_snapshot_claims_t claims;         /* of a signed file */
     rcd_records_t *records;               /* its records; NULL for an unsigned file */
@@ -164,7 +165,7 @@ static void import_apply(rcd_spool_t *s)
     char path[32], err[256];
     const char *why;
 
-    if (s->env.applier->sn != NULL) {
+    if (s->env.applier->sn != NULL || im->holders) {
         return;
     }
     if (im->records != NULL) {
@@ -228,11 +229,11 @@ static void import_copy(rcd_spool_t *s)
     im->copying = n > 0;
 }
 
-static void import_begin(rcd_spool_t *s, const char *name, const char *file, int is_signed)
+/* Opens the file to import, which loses its name. 0, or -1 and the command is answered. */
+static int import_open(rcd_spool_t *s, const char *name, const char *file)
 {
     char path[FILE_PATH_MAX];
     import_t *im = &s->import;
-    const char *why;
     struct stat st;
 
     snprintf(im->answer, sizeof(im->answer), "%s", name);
@@ -240,9 +241,20 @@ static void import_begin(rcd_spool_t *s, const char *name, const char *file, int
     im->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (im->fd < 0 || fstat(im->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         import_failed(s, "the file to import is not a regular file in inbox");
-        return;
+        return -1;
     }
     unlink(path);
+    return 0;
+}
+
+static void import_begin(rcd_spool_t *s, const char *name, const char *file, int is_signed)
+{
+    import_t *im = &s->import;
+    const char *why;
+
+    if (import_open(s, name, file) != 0) {
+        return;
+    }
     if (!is_signed) {
         return;
     }
@@ -294,7 +306,7 @@ static const char *approve_epoch(rcd_command_t *c, const cJSON *command, cJSON *
     return NULL;
 }
 
-/* Done at once; "import" goes step by step. */
+/* Done at once. */
 static const struct {
     const char     *name;
     rcd_command_pt  run;
@@ -317,6 +329,83 @@ static void import_command(rcd_spool_t *s, const char *name, const cJSON *comman
     import_begin(s, name, file, cJSON_IsTrue(is_signed));
 }
 
+/* ---- holders --------------------------------------------------------------------------------- */
+
+/* Takes nothing over: members are copied. Refused lines are told with a refusal, too. */
+static void on_holders(void *owner, cJSON *told, const char *why)
+{
+    rcd_spool_t *s = owner;
+    cJSON *a = why == NULL ? answer_new() : cJSON_CreateObject(), *m;
+
+    if (why != NULL) {
+        cJSON_AddStringToObject(a, "state", "done");
+        cJSON_AddFalseToObject(a, "ok");
+        cJSON_AddStringToObject(a, "error", why);
+    }
+    cJSON_ArrayForEach(m, told) {
+        cJSON_AddItemToObject(a, m->string, cJSON_Duplicate(m, 1));
+    }
+    answer_write(s, s->import.answer, a);
+    import_release(&s->import);
+}
+
+static int holders_how(const char *name)
+{
+    for (int i = 0; name != NULL && i < RCD_LINKS_NARROWED; i++) {
+        if (strcmp(name, rcd_links_how_names[i]) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void holders_command(rcd_spool_t *s, const char *name, const cJSON *command)
+{
+    const char *file = rcd_json_string(command, "file");
+    int how = holders_how(rcd_json_string(command, "how")), fd;
+    import_t *im = &s->import;
+    char err[256];
+
+    if (!name_ok(file) || how < 0) {
+        answer_failed(s, name, "holders needs file and how");
+        return;
+    }
+    if (import_open(s, name, file) != 0) {
+        return;
+    }
+    rcd_log(RCD_LOG_NOTICE, "holders: %s by %s", rcd_links_how_names[how], s->env.user);
+    fd = im->fd;
+    im->fd = -1;
+    im->holders = im->applying = 1;
+    if (rcd_holders_begin(s->env.holders, (rcd_links_how_t) how, fd, s->env.user, on_holders, s,
+                          err, sizeof(err)) != 0) {
+        import_failed(s, err);
+    }
+}
+
+static void holders_approve(rcd_spool_t *s, const char *name, const cJSON *command)
+{
+    const char *hash = rcd_json_string(command, "hash");
+    char err[256];
+
+    snprintf(s->import.answer, sizeof(s->import.answer), "%s", name);
+    s->import.holders = s->import.applying = 1;
+    if (rcd_holders_approve(s->env.holders, hash != NULL ? hash : "", s->env.user, on_holders, s,
+                            err, sizeof(err)) != 0) {
+        import_failed(s, err);
+    }
+}
+
+/* Commands that go on step by step, in the place of an import. */
+static const struct {
+    const char *name;
+    void      (*run)(rcd_spool_t *s, const char *name, const cJSON *command);
+} long_commands[] = {
+    {"import", import_command},
+    {"holders", holders_command},
+    {"approve-holders", holders_approve},
+};
+
 static void command_run(rcd_spool_t *s, const char *name, const cJSON *command)
 {
     const char *cmd = rcd_json_string(command, "cmd"), *why;
@@ -327,9 +416,11 @@ static void command_run(rcd_spool_t *s, const char *name, const cJSON *command)
         answer_failed(s, name, "not a command: cmd and user are needed");
         return;
     }
-    if (strcmp(cmd, "import") == 0) {
-        import_command(s, name, command);
-        return;
+    for (size_t i = 0; i < sizeof(long_commands) / sizeof(long_commands[0]); i++) {
+        if (strcmp(cmd, long_commands[i].name) == 0) {
+            long_commands[i].run(s, name, command);
+            return;
+        }
     }
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(cmd, commands[i].name) != 0) {
@@ -427,6 +518,11 @@ int rcd_spool_step(rcd_spool_t *s)
         import_copy(s);
     } else if (!im->applying) {
         import_apply(s);
+    } else if (im->holders) {
+        uint64_t done, total;
+
+        rcd_holders_progress(s->env.holders, &done, &total);
+        answer_running(s, im->answer, done, total);
     } else {
         answer_running(s, im->answer, s->env.applier->n_done, s->env.applier->n_total);
     }
@@ -472,8 +568,8 @@ static int directory_make(char path[PATH_MAX], const char *dir, const char *name
 }
 
 rcd_spool_t *rcd_spool_create(const rcd_config_t *config, rcd_state_t *state,
-                              rcd_applier_t *applier, rcd_redis_t *redis, rcd_feed_t *feed,
-                              char *err, size_t err_size)
+                              rcd_applier_t *applier, rcd_holders_t *holders,
+                              rcd_redis_t *redis, rcd_feed_t *feed, char *err, size_t err_size)
 {
     rcd_spool_t *s = calloc(1, sizeof(*s));
 
@@ -483,6 +579,7 @@ rcd_spool_t *rcd_spool_create(const rcd_config_t *config, rcd_state_t *state,
     }
     s->env.state = state;
     s->env.applier = applier;
+    s->env.holders = holders;
     s->import.fd = -1;
     rcd_spool_rebind(s, config, redis, feed);
     if (directory_make(s->inbox, config->state_dir, "inbox", err, err_size) != 0 ||
@@ -499,7 +596,7 @@ void rcd_spool_destroy(rcd_spool_t *s)
     if (s == NULL) {
         return;
     }
-    if (s->import.answer[0] != '\0') {
+    if (s->import.answer[0] != '\0' && !s->import.holders) {
         import_failed(s, "the daemon ends; try again");
     }
     free(s);

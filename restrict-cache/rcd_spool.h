@@ -8,6 +8,7 @@
 #include "rcd_applier.h"
 #include "rcd_config.h"
 #include "rcd_feed.h"
+#include "rcd_holders.h"
 #include "rcd_state.h"
 
 typedef struct rcd_spool_s rcd_spool_t;
@@ -19,6 +20,7 @@ typedef struct {
     rcd_redis_t        *redis;
     rcd_feed_t         *feed;
     rcd_applier_t      *applier;
+    rcd_holders_t      *holders;
     const char         *user;          /* OS user of who gave the command */
     char                err[256];
 } rcd_command_t;
@@ -35,8 +37,8 @@ typedef const char *(*rcd_command_pt)(rcd_command_t *c, const cJSON *command, cJ
  * rcd_spool_rebind.
  */
 rcd_spool_t *rcd_spool_create(const rcd_config_t *config, rcd_state_t *state,
-                              rcd_applier_t *applier, rcd_redis_t *redis, rcd_feed_t *feed,
-                              char *err, size_t err_size);
+                              rcd_applier_t *applier, rcd_holders_t *holders,
+                              rcd_redis_t *redis, rcd_feed_t *feed, char *err, size_t err_size);
 void rcd_spool_destroy(rcd_spool_t *s);
 
 /* After a reload. The applier was aborted before. */

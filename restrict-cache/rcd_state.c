@@ -12,6 +12,7 @@
 #include "rcd_audit.h"
 #include "rcd_audit_order.h"
 #include "rcd_decide.h"
+#include "rcd_reach.h"
 #include "rcd_store.h"
 
 #define PATH_SIZE        (RCD_DIR_MAX + 32)
@@ -126,6 +127,7 @@ int rcd_state_rules(rcd_state_t *s, const rcd_rules_t *rules)
     if (rcd_store_begin(s, 1) < 0) {
         return -1;
     }
+    rcd_reach_rules(s, rules);
     agrees = rcd_store_under(s, rules);
     s->marks.changes_gap |= !agrees;
     return finish(s, 0) < 0 ? -1 : !agrees;
@@ -215,10 +217,11 @@ int rcd_state_tick(rcd_state_t *s, int64_t now, int64_t office_now)
 {
     int64_t at = now < office_now ? now : office_now;
     rcd_row_t rows[TICK_ROWS];
-    int n = rcd_store_past(s, at, rows, TICK_ROWS), rc = 0;
+    int woken = rcd_reach_tick(s, now);
+    int n = woken < 0 ? -1 : rcd_store_past(s, at, rows, TICK_ROWS), rc = 0;
 
     if (n <= 0) {
-        return n;
+        return n < 0 ? n : woken;
     }
     if (rcd_store_begin(s, 1) < 0) {
         return -1;
@@ -228,5 +231,5 @@ int rcd_state_tick(rcd_state_t *s, int64_t now, int64_t office_now)
         rc = rc < 0 ? rc : rcd_audit_order_end(s, rows[i].number, RCD_END_EXPIRED, RCD_Q_NONE,
                                                rows[i].until);
     }
-    return finish(s, rc) < 0 ? -1 : n;
+    return finish(s, rc) < 0 ? -1 : n + woken;
 }

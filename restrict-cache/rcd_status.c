@@ -165,6 +165,7 @@ int rcd_status_write(const rcd_status_t *st)
     redis_add(root, st);
     audit_add(root, st);
     ledger_add(root, st);
+    rcd_holders_status(st->holders, root);
 
     text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);

@@ -10,6 +10,7 @@
 #include "rcd_config.h"
 #include "rcd_feed.h"
 #include "rcd_ledger.h"
+#include "rcd_holders.h"
 #include "rcd_state.h"
 
 #define RCD_VERSION "0.1.0"
@@ -22,6 +23,7 @@ typedef struct {
     rcd_ledger_t        *ledger;
     const rcd_applier_t *applier;
     rcd_audit_file_t    *audit;
+    const rcd_holders_t *holders;
     int64_t              started_at;
     int64_t              now;
     int64_t              office_now;

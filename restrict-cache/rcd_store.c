@@ -6,6 +6,7 @@
 #include <string.h>
 #include "rcd_audit.h"
 #include "rcd_ledger_rows.h"
+#include "rcd_reach.h"
 #include "rcd_sql.h"
 
 #define APPLICATION_ID  0x6a646a31       /* "jdj1" */
@@ -43,6 +44,7 @@ static const char *const schemas[] = {
     schema,
     rcd_audit_schema,
     rcd_ledger_schema,
+    rcd_reach_schema,
 };
 
 #define ROW "number, digest, measures, flags, served, start, until, first_from, deadline, grounds,"\
@@ -112,7 +114,7 @@ static const char *const sql[RCD_ST_N] = {
     [RCD_ST_QUARANTINE] =
         "INSERT INTO quarantine(number, code, why, at) VALUES(?, ?, ?, ?)"
         " ON CONFLICT(number, code) DO UPDATE SET why = excluded.why WHERE why <> excluded.why",
-    [RCD_ST_QUARANTINE_CLEAR] = "DELETE FROM quarantine WHERE number = ?",
+    [RCD_ST_QUARANTINE_CLEAR] = "DELETE FROM quarantine WHERE number = ? AND code <> ?",
     [RCD_ST_QUARANTINE_NEXT] =
         "SELECT id, number, code, why FROM quarantine WHERE reported = 0"
         " ORDER BY id LIMIT 1",
@@ -348,7 +350,7 @@ static int set_up(rcd_state_t *s, const char *list, int readonly)
         return -1;
     }
     if (rcd_sql_prepare(s, s->stmt, sql, RCD_ST_N) != 0 || rcd_audit_open(s) != 0 ||
-        rcd_ledger_rows_open(s) != 0) {
+        rcd_ledger_rows_open(s) != 0 || rcd_reach_open(s) != 0) {
         return -1;
     }
     return load_marks(s);
@@ -380,6 +382,7 @@ rcd_state_t *rcd_store_open(const char *path, const char *list, int readonly, ch
 
 void rcd_store_close(rcd_state_t *s)
 {
+    rcd_reach_close(s);
     rcd_audit_close(s);
     rcd_ledger_rows_close(s);
     rcd_sql_finalize(s->stmt, RCD_ST_N);
@@ -415,7 +418,7 @@ void rcd_store_rollback(rcd_state_t *s)
     memcpy(s->fault, fault, sizeof(fault));
 }
 
-static void print_under(const rcd_rules_t *rules, char out[RCD_UNDER_MAX])
+void rcd_store_under_print(const rcd_rules_t *rules, char out[RCD_UNDER_MAX])
 {
     char norm[256];
 
@@ -425,7 +428,7 @@ static void print_under(const rcd_rules_t *rules, char out[RCD_UNDER_MAX])
 
 void rcd_store_under_set(rcd_state_t *s, const rcd_rules_t *rules)
 {
-    print_under(rules, s->under);
+    rcd_store_under_print(rules, s->under);
 }
 
 int rcd_store_under(rcd_state_t *s, const rcd_rules_t *rules)
@@ -436,7 +439,7 @@ int rcd_store_under(rcd_state_t *s, const rcd_rules_t *rules)
         rcd_store_under_set(s, rules);
         return 1;
     }
-    print_under(rules, under);
+    rcd_store_under_print(rules, under);
     return strcmp(s->under, under) == 0;
 }
 

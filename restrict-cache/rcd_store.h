@@ -77,6 +77,7 @@ struct rcd_state_s {
     int64_t       waited_since[2];         /* and the iat of the first such head */
     struct rcd_audit_s *audit;
     struct rcd_ledger_rows_s *ledger;      /* statements of rcd_ledger_rows */
+    struct rcd_reach_s *reach;             /* links in force */
     char          fault[160];
 };
 
@@ -94,6 +95,8 @@ void rcd_store_rollback(rcd_state_t *s);
 /* 1 when the digests of the journal were made under these rules, or there are none yet: then
  * s->under is set, to be saved with the marks. */
 int  rcd_store_under(rcd_state_t *s, const rcd_rules_t *rules);
+/* "<key id> <check> <normalisers>" */
+void rcd_store_under_print(const rcd_rules_t *rules, char out[RCD_UNDER_MAX]);
 void rcd_store_under_set(rcd_state_t *s, const rcd_rules_t *rules);
 int  rcd_store_save_marks(rcd_state_t *s);
 int  rcd_store_save_written(rcd_state_t *s);
@@ -122,6 +125,8 @@ int  rcd_store_relief_next(rcd_state_t *s, const char *after, int pending_only,
 int  rcd_store_relief_sent(rcd_state_t *s, const char *number);
 
 int  rcd_store_dirty(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN]);
+/* An order of this subject changed: the subject and its own cards are dirty. */
+int  rcd_store_touch(rcd_state_t *s, const uint8_t subject[JD_DIGEST_LEN]);
 /* 1 or 0 */
 int  rcd_store_dirty_next(rcd_state_t *s, const uint8_t *after, uint8_t digest[JD_DIGEST_LEN]);
 int  rcd_store_dirty_clean(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN]);
@@ -147,6 +152,7 @@ int  rcd_store_tokens_trim(rcd_state_t *s, rcd_lane_t lane, uint32_t epoch, uint
 /* 1 when it is new, or why is; 0 when it was told before */
 int  rcd_store_quarantine(rcd_state_t *s, const char *number, rcd_quarantine_t code,
                           const char *why, int64_t at);
+/* all but what links say of it (RCD_Q_TWO_HOLDERS) */
 int  rcd_store_quarantine_clear(rcd_state_t *s, const char *number);
 
 #endif

@@ -71,6 +71,8 @@ void rcd_writer_go(rcd_redis_t *r, phase_t phase);
 void rcd_writer_failed(rcd_redis_t *r);
 /* The journal cannot be read or written: Redis keeps what it has. */
 void rcd_writer_journal_failed(rcd_redis_t *r);
+/* A slice of the cards of holders with many: 1 more to do, 0, -1 the journal failed. */
+int rcd_writer_expand(rcd_redis_t *r);
 void rcd_writer_number(char out[24], uint64_t v);
 /* The connection, for what has time: NULL unless all that Redis is owed was written. A call on it
  * that fails is found by the writer's next step. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "core/jd_measure.h"
 #include "rcd_log.h"
+#include "rcd_record.h"
 #include "rcd_writer.h"
 
 #define BUCKET_MEAN      64
@@ -49,6 +50,7 @@ static int stream_era(rcd_redis_t *r, uint64_t *era)
 static int begin_fill(rcd_redis_t *r, int64_t now)
 {
     rcd_written_t *w = &r->s->written;
+    const rcd_links_t *links = rcd_reach_usable(r->s);
     uint64_t era = now > 0 ? (uint64_t) now : 1, top, size;
 
     if (stream_era(r, &top) < 0) {
@@ -71,7 +73,9 @@ static int begin_fill(rcd_redis_t *r, int64_t now)
         rcd_writer_journal_failed(r);
         return -1;
     }
-    size = r->s->live > r->expected ? r->s->live : r->expected;
+    size = r->s->live + (links == NULL ? 0 : links->head.n < 2 * r->s->live ? links->head.n
+                                                                            : 2 * r->s->live);
+    size = size > r->expected ? size : r->expected;
     r->era = (rcd_era_t){.era = era};
     while (r->era.bits < JD_BITS_MAX && (uint64_t) BUCKET_MEAN << r->era.bits < size) {
         r->era.bits++;
@@ -142,33 +146,31 @@ static void switch_era(rcd_redis_t *r, int64_t now, int64_t office_now)
     rcd_writer_go(r, W_READY);
 }
 
-/* One pipeline of live digests, then of what changed meanwhile; the switch follows the last in
- * the same step. */
+/* One pipeline: of live digests, then of cards of their holders, then of what changed meanwhile; the
+ * switch follows the last in the same step. */
 int rcd_writer_fill(rcd_redis_t *r, int64_t now, int64_t office_now)
 {
     rcd_era_t rest;
-    int journal = 0, n;
+    int journal = 0, n, behind;
 
     if (!r->filling && (!may_fill(r) || begin_fill(r, now) < 0)) {
         return r->phase == W_FILL ? RCD_WRITER_LOOK_MS : 0;
     }
-    n = rcd_fill_some(&r->fill, RCD_FILL_LIVE, &r->era, &journal);
-    if (n == 0) {
+    behind = rcd_writer_expand(r);
+    n = behind < 0 ? 0 : rcd_fill_some(&r->fill, RCD_FILL_LIVE, &r->era, &journal);
+    if (n == 0 && behind >= 0) {
+        n = rcd_fill_some(&r->fill, RCD_FILL_LINKED, &r->era, &journal);
+    }
+    if (n == 0 && behind >= 0) {
         rest = r->era;
-        do {
-            n = rcd_fill_some(&r->fill, RCD_FILL_DIRTY_TO_COME, &rest, &journal);
-        } while (n > 0);
+        n = rcd_fill_some(&r->fill, RCD_FILL_DIRTY_TO_COME, &rest, &journal);
         r->era.count = rest.count;
     }
-    if (n < 0) {
-        if (journal) {
-            rcd_writer_journal_failed(r);
-        } else {
-            rcd_writer_failed(r);
-        }
-        return 0;
-    }
-    if (n == 0) {
+    if (n < 0 && !journal) {
+        rcd_writer_failed(r);
+    } else if (n < 0 || behind < 0) {
+        rcd_writer_journal_failed(r);
+    } else if (n == 0 && behind == 0) {
         switch_era(r, now, office_now);
     }
     return 0;

@@ -53,10 +53,11 @@ class Feed:
              'aud': AUD, 'jwks_file': self.jwks_file, 'ca_file': self.office.ca.ca_file,
              'auth': f'token_file = {self.token_file}', 'redis': f'127.0.0.1:{self.redis_server.port}',
              'card_subjects': 'on', **over}
-        return (f"[list]\nname = {o['list']}\naccept_card_subjects = {o['card_subjects']}\n[state]\ndir = {o['state']}\n[digest]\nkey_file = {o['key_file']}\n"
+        return (f"[list]\nname = {o['list']}\n[state]\ndir = {o['state']}\n[digest]\nkey_file = {o['key_file']}\n"
                 f"[office]\nbase = {o['base']}\niss = {o['iss']}\naud = {o['aud']}\njwks_file = {o['jwks_file']}\n"
                 f"ca_file = {o['ca_file']}\n{o['auth']}\n[redis]\naddress = {o['redis']}\n"
-                f"expected = {self.expected}\n[log]\nlevel = info\n" + ''.join(map(MEASURE.format, self.measures)))
+                f"expected = {self.expected}\n[log]\nlevel = info\n[list]\naccept_card_subjects = {o['card_subjects']}\n"
+                + ''.join(map(MEASURE.format, self.measures)))
 
     def configure(self, extra='', **over):
         self.conf.write_text(self.text(**over) + extra)

@@ -14,6 +14,7 @@
 #include "core/jd_policy.h"
 #include "rcd_decide.h"
 #include "rcd_fill.h"
+#include "rcd_record.h"
 #include "rcd_store.h"
 
 #define NOW 1800000000
@@ -585,6 +586,7 @@ static void test_record_leaves_out(void **state)
 {
     uint8_t out[JD_RECORD_MAX];
     rcd_row_t rows[JD_ORDERS_MAX], row;
+    rcd_reach_note_t note;
     jd_relief_t relief;
     size_t len;
     int n;
@@ -594,11 +596,11 @@ static void test_record_leaves_out(void **state)
     change(2, (version_t){.number = "B", .measures = "\"bus.ride\",\"metro.ride\""});
     assert_int_equal(rcd_state_order(s, "A", &row, &relief), 1);
     lift(1, "A", 0xffff);
-    assert_int_equal(rcd_record(s, &rules, 5, row.digest, out, &len, rows, &n), 0);
+    assert_int_equal(rcd_record(s, &rules, 5, row.digest, out, &len, rows, &n, &note), 0);
     assert_int_equal(n, 1);
     assert_string_equal(rows[0].number, "B");
     lift(2, "B", 3);
-    assert_int_equal(rcd_record(s, &rules, 5, row.digest, out, &len, rows, &n), 0);
+    assert_int_equal(rcd_record(s, &rules, 5, row.digest, out, &len, rows, &n, &note), 0);
     assert_int_equal(len, 0);
 }
 
@@ -608,6 +610,7 @@ static int record_of_a(uint16_t *observed)
     jd_order_t orders[JD_ORDERS_MAX];
     uint8_t out[JD_RECORD_MAX];
     rcd_row_t rows[JD_ORDERS_MAX], row;
+    rcd_reach_note_t note;
     jd_relief_t relief;
     size_t len;
     unsigned n = 0;
@@ -615,7 +618,7 @@ static int record_of_a(uint16_t *observed)
 
     *observed = 0;
     assert_int_equal(rcd_state_order(s, "A", &row, &relief), 1);
-    assert_int_equal(rcd_record(s, &rules, 5, row.digest, out, &len, rows, &kept), 0);
+    assert_int_equal(rcd_record(s, &rules, 5, row.digest, out, &len, rows, &kept, &note), 0);
     if (len > 0) {
         assert_int_equal(jd_record_decode(rules.key, row.digest, 5, out, len, observed, orders, &n),
                          JD_RECORD_OK);

@@ -25,6 +25,7 @@
 #include "core/jd_time.h"
 #include "rcd_decide.h"
 #include "rcd_fill.h"
+#include "rcd_record.h"
 #include "rcd_store.h"
 
 #define NUMBER "CS-1"
@@ -289,12 +290,14 @@ static void write_record(world_t *w)
     uint8_t out[JD_RECORD_MAX];
     uint16_t observed;
     rcd_row_t rows[JD_ORDERS_MAX];
+    rcd_reach_note_t note;
     jd_order_t orders[JD_ORDERS_MAX];
     size_t len;
     unsigned count = 0;
     int n;
 
-    assert_int_equal(rcd_record(store, &rules, 1, version_row[0].digest, out, &len, rows, &n), 0);
+    assert_int_equal(rcd_record(store, &rules, 1, version_row[0].digest, out, &len, rows, &n,
+                                &note), 0);
     w->redis.has_record = 0;
     w->redis.measures = w->redis.observed = w->redis.until_later = 0;
     if (len > 0) {

@@ -1,0 +1,524 @@
+/*
+ * rcd_reach - the links in force, and what orders make of them.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "rcd_audit_order.h"
+#include "rcd_reach.h"
+#include "rcd_sql.h"
+
+#define TOUCH_AT_ONCE  64                 /* cards of a holder in the order's own transaction */
+#define EXPAND_CHECK   64                 /* cards between two looks at the clock */
+#define OVER_SEC       86400              /* a link over for so long leaves the record */
+#define WAKE_ROWS      256                /* cards of one tick */
+
+/* touched: holders whose cards after `after` have yet to go to the outbox. links_state: serial of
+ * the links whose effect is in the outbox. card_notes, two_holders: rcd_reach_note_t. */
+const char rcd_reach_schema[] =
+    "CREATE TABLE touched(holder BLOB PRIMARY KEY, after BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE links_state(one INTEGER PRIMARY KEY CHECK(one = 1), serial INTEGER NOT NULL)"
+    " STRICT;"
+    "INSERT INTO links_state VALUES(1, 0);"
+    "CREATE TABLE card_notes(card BLOB PRIMARY KEY, dropped INTEGER NOT NULL, wake INTEGER NOT NULL,"
+    " two INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX card_notes_wake ON card_notes(wake) WHERE wake > 0;"
+    "CREATE TABLE two_holders(card BLOB, number TEXT, PRIMARY KEY(card, number))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE INDEX two_holders_number ON two_holders(number);";
+
+enum {
+    ST_TOUCH, ST_TOUCHED, ST_TOUCHED_DONE, ST_SERIAL, ST_SERIAL_SAVE, ST_NOTE, ST_NOTE_PUT,
+    ST_NOTE_DROP, ST_WAKE, ST_WAKE_CLEAR, ST_TWO_OF, ST_TWO_PUT, ST_TWO_DROP, ST_TWO_LEFT,
+    ST_TWO_RELEASE, ST_TWO_HELD, ST_COUNTS, ST_N
+};
+
+static const char *const sql[ST_N] = {
+    [ST_TOUCH] = "INSERT OR REPLACE INTO touched VALUES(?, ?)",
+    [ST_TOUCHED] = "SELECT holder, after FROM touched LIMIT 1",
+    [ST_TOUCHED_DONE] = "DELETE FROM touched WHERE holder = ?",
+    [ST_SERIAL] = "SELECT serial FROM links_state",
+    [ST_SERIAL_SAVE] = "UPDATE links_state SET serial = ?",
+    [ST_NOTE] = "SELECT dropped, wake, two FROM card_notes WHERE card = ?",
+    [ST_NOTE_PUT] = "INSERT OR REPLACE INTO card_notes VALUES(?, ?, ?, ?)",
+    [ST_NOTE_DROP] = "DELETE FROM card_notes WHERE card = ?",
+    [ST_WAKE] = "SELECT card FROM card_notes WHERE wake > 0 AND wake <= ? LIMIT ?",
+    [ST_WAKE_CLEAR] = "UPDATE card_notes SET wake = 0 WHERE card = ?",
+    [ST_TWO_OF] = "SELECT number FROM two_holders WHERE card = ? LIMIT 1",
+    [ST_TWO_PUT] = "INSERT OR IGNORE INTO two_holders VALUES(?, ?)",
+    [ST_TWO_DROP] = "DELETE FROM two_holders WHERE card = ? AND number = ?",
+    [ST_TWO_LEFT] = "SELECT 1 FROM two_holders WHERE number = ? LIMIT 1",
+    [ST_TWO_RELEASE] = "DELETE FROM quarantine WHERE number = ? AND code = ?",
+    [ST_TWO_HELD] = "SELECT 1 FROM quarantine WHERE number = ? AND code = ?",
+    [ST_COUNTS] =
+        "SELECT (SELECT count(*) FROM card_notes WHERE two > 0),"
+        " (SELECT count(*) FROM card_notes WHERE dropped > 0),"
+        " (SELECT coalesce(sum(dropped), 0) FROM card_notes)",
+};
+
+struct rcd_reach_s {
+    sqlite3_stmt *stmt[ST_N];
+    rcd_links_t  *links;
+    char          under[RCD_UNDER_MAX];   /* key and normalisers in use; "" = not told yet */
+    uint64_t      serial;
+};
+
+int rcd_reach_open(rcd_state_t *s)
+{
+    sqlite3_stmt *q;
+    int rc;
+
+    s->reach = calloc(1, sizeof(*s->reach));
+    if (s->reach == NULL) {
+        snprintf(s->fault, sizeof(s->fault), "out of memory");
+        return -1;
+    }
+    if (rcd_sql_prepare(s, s->reach->stmt, sql, ST_N) != 0) {
+        return -1;
+    }
+    q = s->reach->stmt[ST_SERIAL];
+    rc = rcd_sql_step(s, q);
+    if (rc > 0) {
+        s->reach->serial = (uint64_t) rcd_sql_col(q, 0);
+        rcd_sql_done(q);
+    }
+    return rc < 0 ? -1 : 0;
+}
+
+void rcd_reach_close(rcd_state_t *s)
+{
+    if (s->reach == NULL) {
+        return;
+    }
+    rcd_sql_finalize(s->reach->stmt, ST_N);
+    rcd_links_close(s->reach->links);
+    free(s->reach);
+    s->reach = NULL;
+}
+
+rcd_links_t *rcd_reach_take(rcd_state_t *s, rcd_links_t *links)
+{
+    rcd_links_t *before = s->reach->links;
+
+    s->reach->links = links;
+    return before;
+}
+
+const rcd_links_t *rcd_reach_links(const rcd_state_t *s)
+{
+    return s->reach->links;
+}
+
+const rcd_links_t *rcd_reach_usable(const rcd_state_t *s)
+{
+    const rcd_links_t *l = s->reach->links;
+
+    return l != NULL && strcmp(l->head.under, s->reach->under) == 0 ? l : NULL;
+}
+
+void rcd_reach_rules(rcd_state_t *s, const rcd_rules_t *rules)
+{
+    rcd_store_under_print(rules, s->reach->under);
+}
+
+uint64_t rcd_reach_serial(const rcd_state_t *s)
+{
+    return s->reach->serial;
+}
+
+int rcd_reach_serial_save(rcd_state_t *s, uint64_t serial)
+{
+    sqlite3_stmt *q = s->reach->stmt[ST_SERIAL_SAVE];
+
+    rcd_sql_int(q, 1, (int64_t) serial);
+    if (rcd_sql_step(s, q) < 0) {
+        return -1;
+    }
+    s->reach->serial = serial;
+    return 0;
+}
+
+/* ---- orders touch cards ---------------------------------------------------------------------- */
+
+/*
+ * Marks cards of `holder` from a place of the index: at most `max`, or until the time is over.
+ * Returns 1 with the last card when there are more, 0 when there are not, -1.
+ */
+static int mark_cards(rcd_state_t *s, const rcd_links_t *l, const uint8_t *holder, uint64_t place,
+                      unsigned max, uint8_t last[JD_DIGEST_LEN])
+{
+    rcd_holding_t h;
+
+    for (unsigned n = 0; rcd_links_indexed(l, place, &h) &&
+                         memcmp(h.holder, holder, JD_DIGEST_LEN) == 0; place++) {
+        if (n++ == max) {
+            return 1;
+        }
+        memcpy(last, h.card, JD_DIGEST_LEN);
+        if (h.flags & RCD_LINK_OWN && rcd_store_dirty(s, h.card) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int keep_touched(rcd_state_t *s, const uint8_t *holder, const uint8_t *after)
+{
+    sqlite3_stmt *q = s->reach->stmt[ST_TOUCH];
+
+    rcd_sql_blob(q, 1, holder, JD_DIGEST_LEN);
+    rcd_sql_blob(q, 2, after, JD_DIGEST_LEN);
+    return rcd_sql_step(s, q);
+}
+
+int rcd_reach_touch(rcd_state_t *s, const uint8_t holder[JD_DIGEST_LEN])
+{
+    const rcd_links_t *l = rcd_reach_usable(s);
+    uint8_t last[JD_DIGEST_LEN];
+    int rc;
+
+    if (l == NULL) {
+        return 0;
+    }
+    rc = mark_cards(s, l, holder, rcd_links_holder(l, holder), TOUCH_AT_ONCE, last);
+    return rc > 0 ? keep_touched(s, holder, last) : rc;
+}
+
+/* The holder that is behind, and its cursor: 1, 0 none, -1. */
+static int touched_next(rcd_state_t *s, uint8_t *holder, uint8_t *after)
+{
+    sqlite3_stmt *q = s->reach->stmt[ST_TOUCHED];
+    int rc = rcd_sql_step(s, q);
+
+    if (rc > 0) {
+        rcd_sql_col_blob(q, 0, holder, JD_DIGEST_LEN);
+        rcd_sql_col_blob(q, 1, after, JD_DIGEST_LEN);
+        rcd_sql_done(q);
+    }
+    return rc;
+}
+
+int rcd_reach_behind(const rcd_state_t *s)
+{
+    uint8_t holder[JD_DIGEST_LEN], after[JD_DIGEST_LEN];
+
+    return touched_next((rcd_state_t *) (uintptr_t) s, holder, after) != 0;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static int expand_some(rcd_state_t *s, int64_t end_ns)
+{
+    const rcd_links_t *l = rcd_reach_usable(s);
+    uint8_t holder[JD_DIGEST_LEN], after[JD_DIGEST_LEN];
+    int rc;
+
+    while ((rc = touched_next(s, holder, after)) > 0) {
+        rc = l == NULL ? 0
+                       : mark_cards(s, l, holder, rcd_links_holder_after(l, holder, after),
+                                    EXPAND_CHECK, after);
+        if (rc > 0) {
+            rc = keep_touched(s, holder, after);
+        } else if (rc == 0) {
+            rcd_sql_blob(s->reach->stmt[ST_TOUCHED_DONE], 1, holder, JD_DIGEST_LEN);
+            rc = rcd_sql_step(s, s->reach->stmt[ST_TOUCHED_DONE]);
+        }
+        if (rc < 0 || now_ns() >= end_ns) {
+            return rc < 0 ? -1 : 1;
+        }
+    }
+    return rc;
+}
+
+int rcd_reach_expand(rcd_state_t *s, int64_t end_ns)
+{
+    int rc = rcd_reach_behind(s);
+
+    if (rc <= 0) {
+        return 0;
+    }
+    if (rcd_store_begin(s, 0) < 0) {
+        return -1;
+    }
+    rc = expand_some(s, end_ns);
+    if (rc < 0 || rcd_store_commit(s) < 0) {
+        rcd_store_rollback(s);
+        return -1;
+    }
+    return rc;
+}
+
+int rcd_reach_next(rcd_state_t *s, rcd_reach_cursor_t *c, uint8_t card[JD_DIGEST_LEN])
+{
+    const rcd_links_t *l = rcd_reach_usable(s);
+    rcd_holding_t h;
+    uint64_t place;
+    int rc;
+
+    if (l == NULL) {
+        return 0;
+    }
+    if (!c->inside) {
+        rc = rcd_store_next_live(s, c->holder_set ? c->holder : NULL, c->holder);
+        if (rc <= 0) {
+            return rc;
+        }
+        c->holder_set = c->inside = 1;
+        c->card_set = 0;
+    }
+    place = c->card_set ? rcd_links_holder_after(l, c->holder, c->card)
+                        : rcd_links_holder(l, c->holder);
+    if (!rcd_links_indexed(l, place, &h) || memcmp(h.holder, c->holder, JD_DIGEST_LEN) != 0) {
+        c->inside = 0;
+        return 2;
+    }
+    c->card_set = 1;
+    memcpy(c->card, h.card, JD_DIGEST_LEN);
+    memcpy(card, h.card, JD_DIGEST_LEN);
+    return 1;
+}
+
+/* ---- a card's record ------------------------------------------------------------------------- */
+
+int rcd_reach_listed(rcd_state_t *s, const rcd_reach_t *reach)
+{
+    rcd_row_t row;
+    int rc = 0;
+
+    for (unsigned i = 0; i < reach->n && rc == 0 && s->live > 0; i++) {
+        rc = rcd_store_live(s, reach->term[i].holder, &row, 1);
+    }
+    return rc;
+}
+
+/* One term a holder: records name an order once. */
+static void choose_terms(rcd_reach_t *r, int64_t now, rcd_reach_note_t *note)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < r->n; i++) {
+        rcd_reach_term_t *last = kept > 0 ? &r->term[kept - 1] : NULL;
+        int same = last != NULL &&
+                   memcmp(last->holder, r->term[i].holder, JD_DIGEST_LEN) == 0;
+
+        if (same && last->until > now) {
+            note->wake = note->wake == 0 || last->until < note->wake ? last->until : note->wake;
+        } else if (same) {
+            *last = r->term[i];
+        } else {
+            r->term[kept++] = r->term[i];
+        }
+    }
+    r->n = kept;
+}
+
+/* The orders that two holders at once keep from the card. */
+static int note_two(rcd_state_t *s, const rcd_reach_t *r, rcd_reach_note_t *note)
+{
+    rcd_row_t rows[JD_ORDERS_MAX];
+
+    for (unsigned i = 0; i < r->n_two; i++) {
+        int n = rcd_store_live(s, r->two[i], rows, JD_ORDERS_MAX);
+
+        if (n < 0) {
+            return -1;
+        }
+        for (int j = 0; j < n && note->two < JD_ORDERS_MAX; j++) {
+            memcpy(note->number[note->two++], rows[j].number, sizeof(rows[j].number));
+        }
+    }
+    if (note->two > 0 && (note->wake == 0 || r->two_until < note->wake)) {
+        note->wake = r->two_until;
+    }
+    return 0;
+}
+
+int rcd_reach_of(rcd_state_t *s, const uint8_t card[JD_DIGEST_LEN], int64_t now, rcd_reach_t *out,
+                 rcd_reach_note_t *note)
+{
+    const rcd_links_t *l = rcd_reach_usable(s);
+    unsigned kept = 0;
+    rcd_group_t g;
+
+    out->n = 0;
+    note->dropped = note->two = 0;
+    note->wake = 0;
+    if (l == NULL || s->live == 0) {
+        return 0;
+    }
+    rcd_group_of(l, card, &g);
+    rcd_group_reach(&g, now, out);
+    choose_terms(out, now, note);
+    for (unsigned i = 0; i < out->n; i++) {
+        if (out->term[i].until > now - OVER_SEC) {
+            out->term[kept++] = out->term[i];
+        }
+    }
+    out->n = kept;
+    return note_two(s, out, note);
+}
+
+/* ---- notes ----------------------------------------------------------------------------------- */
+
+static int with_card(rcd_state_t *s, int st, const uint8_t *card)
+{
+    sqlite3_stmt *q = s->reach->stmt[st];
+
+    rcd_sql_blob(q, 1, card, JD_DIGEST_LEN);
+    return rcd_sql_step(s, q);
+}
+
+static int with_number(rcd_state_t *s, int st, const char *number)
+{
+    sqlite3_stmt *q = s->reach->stmt[st];
+    int rc;
+
+    rcd_sql_text(q, 1, number);
+    if (st == ST_TWO_RELEASE || st == ST_TWO_HELD) {
+        rcd_sql_int(q, 2, RCD_Q_TWO_HOLDERS);
+    }
+    rc = rcd_sql_step(s, q);
+    if (rc > 0) {
+        rcd_sql_done(q);
+    }
+    return rc;
+}
+
+/* Takes the card's orders out, and those that no card keeps any more out of quarantine. */
+static int two_drop(rcd_state_t *s, const uint8_t *card, const rcd_reach_note_t *note)
+{
+    char number[JD_ORDER_NUMBER_MAX + 1];
+    int rc;
+
+    while ((rc = with_card(s, ST_TWO_OF, card)) > 0) {
+        sqlite3_stmt *q = s->reach->stmt[ST_TWO_OF];
+        int again = 0;
+
+        rcd_sql_col_text(q, 0, number, sizeof(number));
+        rcd_sql_done(q);
+        q = s->reach->stmt[ST_TWO_DROP];
+        rcd_sql_blob(q, 1, card, JD_DIGEST_LEN);
+        rcd_sql_text(q, 2, number);
+        if (rcd_sql_step(s, q) < 0) {
+            return -1;
+        }
+        for (unsigned i = 0; i < note->two; i++) {
+            again |= strcmp(note->number[i], number) == 0;
+        }
+        rc = again ? 1 : with_number(s, ST_TWO_LEFT, number);
+        if (rc < 0 || (rc == 0 && with_number(s, ST_TWO_RELEASE, number) < 0)) {
+            return -1;
+        }
+    }
+    return rc;
+}
+
+static int quarantine(rcd_state_t *s, const char *number, int64_t now)
+{
+    rcd_result_t res = {
+        .outcome = RCD_ACK_QUARANTINED, .code = RCD_Q_TWO_HOLDERS,
+        .why = "holder: a card of this subject has another holder at the same time, so it matches "
+               "neither; correct the links",
+    };
+    int news;
+
+    snprintf(res.number, sizeof(res.number), "%s", number);
+    news = rcd_store_quarantine(s, number, res.code, res.why, now);
+    return news < 0 || (news && rcd_audit_quarantine(s, &res, now) < 0) ? -1 : 0;
+}
+
+static int two_put(rcd_state_t *s, const uint8_t *card, const char *number, int64_t now)
+{
+    sqlite3_stmt *q = s->reach->stmt[ST_TWO_PUT];
+    int held = with_number(s, ST_TWO_HELD, number);
+
+    rcd_sql_blob(q, 1, card, JD_DIGEST_LEN);
+    rcd_sql_text(q, 2, number);
+    if (held < 0 || rcd_sql_step(s, q) < 0) {
+        return -1;
+    }
+    return held ? 0 : quarantine(s, number, now);
+}
+
+int rcd_reach_note(rcd_state_t *s, const uint8_t card[JD_DIGEST_LEN], const rcd_reach_note_t *note,
+                   int64_t now)
+{
+    sqlite3_stmt *q = s->reach->stmt[ST_NOTE];
+    int had = with_card(s, ST_NOTE, card), had_two = 0;
+
+    if (had > 0) {
+        had_two = rcd_sql_col(q, 2) > 0;
+        rcd_sql_done(q);
+    }
+    if (had < 0 || (had_two && two_drop(s, card, note) < 0)) {
+        return -1;
+    }
+    if (note->dropped == 0 && note->wake == 0 && note->two == 0) {
+        return had ? with_card(s, ST_NOTE_DROP, card) : 0;
+    }
+    for (unsigned i = 0; i < note->two; i++) {
+        if (two_put(s, card, note->number[i], now) < 0) {
+            return -1;
+        }
+    }
+    q = s->reach->stmt[ST_NOTE_PUT];
+    rcd_sql_blob(q, 1, card, JD_DIGEST_LEN);
+    rcd_sql_int(q, 2, note->dropped);
+    rcd_sql_int(q, 3, note->wake);
+    rcd_sql_int(q, 4, note->two);
+    return rcd_sql_step(s, q);
+}
+
+static int wake(rcd_state_t *s, int64_t now, uint8_t card[WAKE_ROWS][JD_DIGEST_LEN])
+{
+    sqlite3_stmt *q = s->reach->stmt[ST_WAKE];
+    int n = 0, rc;
+
+    rcd_sql_int(q, 1, now);
+    rcd_sql_int(q, 2, WAKE_ROWS);
+    while ((rc = rcd_sql_step(s, q)) > 0) {
+        rcd_sql_col_blob(q, 0, card[n++], JD_DIGEST_LEN);
+    }
+    return rc < 0 ? -1 : n;
+}
+
+int rcd_reach_tick(rcd_state_t *s, int64_t now)
+{
+    uint8_t card[WAKE_ROWS][JD_DIGEST_LEN];
+    int n = wake(s, now, card), rc = 0;
+
+    if (n <= 0) {
+        return n;
+    }
+    if (rcd_store_begin(s, 0) < 0) {
+        return -1;
+    }
+    for (int i = 0; i < n && rc == 0; i++) {
+        rc = rcd_store_dirty(s, card[i]) < 0 ? -1 : with_card(s, ST_WAKE_CLEAR, card[i]);
+    }
+    if (rc < 0 || rcd_store_commit(s) < 0) {
+        rcd_store_rollback(s);
+        return -1;
+    }
+    return n;
+}
+
+int rcd_reach_counts(rcd_state_t *s, rcd_reach_counts_t *out)
+{
+    sqlite3_stmt *q = s->reach->stmt[ST_COUNTS];
+    int rc = rcd_sql_step(s, q);
+
+    if (rc > 0) {
+        *out = (rcd_reach_counts_t){(uint64_t) rcd_sql_col(q, 0), (uint64_t) rcd_sql_col(q, 1),
+                                    (uint64_t) rcd_sql_col(q, 2)};
+        rcd_sql_done(q);
+    }
+    return rc > 0 ? 0 : -1;
+}

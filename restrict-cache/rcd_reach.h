@@ -1,0 +1,89 @@
+/*
+ * rcd_reach - the links in force, and what orders make of them: which cards an order touches, which
+ * holders' orders a card's record holds, and what there is to say about a card.
+ *
+ * Links are those of one key and normalisers; under another key they are not used (rcd_state_rules).
+ */
+#ifndef RCD_REACH_H
+#define RCD_REACH_H
+
+#include "rcd_group.h"
+#include "rcd_store.h"
+
+extern const char rcd_reach_schema[];
+
+/* Statements of the journal just opened; 0, or -1 with s->fault. close takes a part not opened. */
+int  rcd_reach_open(rcd_state_t *s);
+void rcd_reach_close(rcd_state_t *s);
+
+/* From now on these links (NULL: none) are in force: taken over; those before are returned. */
+rcd_links_t *rcd_reach_take(rcd_state_t *s, rcd_links_t *links);
+/* The links in force, whatever their key; NULL = none. */
+const rcd_links_t *rcd_reach_links(const rcd_state_t *s);
+/* The same when they were made under the key in use, else NULL. */
+const rcd_links_t *rcd_reach_usable(const rcd_state_t *s);
+/* The key and normalisers in use. */
+void rcd_reach_rules(rcd_state_t *s, const rcd_rules_t *rules);
+
+/* ---- orders touch cards ------------------------------------------------------------------------ */
+
+/* Inside the caller's transaction: the cards of this holder go to the outbox; of a body with many
+ * cards the rest follows by rcd_reach_expand. 0 or -1. */
+int rcd_reach_touch(rcd_state_t *s, const uint8_t holder[JD_DIGEST_LEN]);
+/* Brings what was left to the outbox, until CLOCK_MONOTONIC is at `end_ns`, in a transaction of its
+ * own: 1 more to do, 0 nothing left, -1. */
+int rcd_reach_expand(rcd_state_t *s, int64_t end_ns);
+/* 1 while something is left. */
+int rcd_reach_behind(const rcd_state_t *s);
+
+/*
+ * Walks over the cards of holders that have live orders, for a refill. One call looks at one holder's
+ * next card: 1 and the card, 2 this holder has no more, 0 the end, -1. Begin with a cursor of zeros.
+ */
+typedef struct {
+    int      holder_set, card_set;        /* set so far */
+    int      inside;                      /* the holder may have more cards */
+    uint8_t  holder[JD_DIGEST_LEN];
+    uint8_t  card[JD_DIGEST_LEN];
+} rcd_reach_cursor_t;
+
+int rcd_reach_next(rcd_state_t *s, rcd_reach_cursor_t *cursor, uint8_t card[JD_DIGEST_LEN]);
+
+/* ---- a card's record --------------------------------------------------------------------------- */
+
+typedef struct {                          /* what there is to say about a card; all zero = nothing */
+    unsigned dropped;                     /* orders beyond those a record holds */
+    int64_t  wake;                        /* its record changes by itself then; 0 = never */
+    unsigned two;                         /* orders that two holders at once keep from it */
+    char     number[JD_ORDERS_MAX][JD_ORDER_NUMBER_MAX + 1];
+} rcd_reach_note_t;
+
+/* Whom the card belongs to, with at most one term per holder: the one at `now`, else the next. A later
+ * term sets note->wake. Two holders at once are noted with their orders. 0 or -1. */
+int rcd_reach_of(rcd_state_t *s, const uint8_t card[JD_DIGEST_LEN], int64_t now, rcd_reach_t *out,
+                 rcd_reach_note_t *note);
+
+/* Keeps the note, inside the caller's transaction: orders that two holders keep from a card go to
+ * quarantine as jd_two_holders, and leave it when no card is left of that kind. 0 or -1. */
+int rcd_reach_note(rcd_state_t *s, const uint8_t card[JD_DIGEST_LEN], const rcd_reach_note_t *note,
+                   int64_t now);
+
+/* Once a second: cards whose record changes by itself go to the outbox. Their number, or -1. */
+int rcd_reach_tick(rcd_state_t *s, int64_t now);
+
+typedef struct {
+    uint64_t two_cards;                   /* listed cards that two holders have at once */
+    uint64_t over_cards, over_orders;     /* records that are full, and the orders beyond */
+} rcd_reach_counts_t;
+
+int rcd_reach_counts(rcd_state_t *s, rcd_reach_counts_t *out);
+
+/* ---- links touch cards ------------------------------------------------------------------------- */
+
+/* Serial of the links whose effect the journal has; saved inside the caller's transaction. */
+uint64_t rcd_reach_serial(const rcd_state_t *s);
+int rcd_reach_serial_save(rcd_state_t *s, uint64_t serial);
+/* 1 when a holder that the card reaches has a live order, 0 not, -1. */
+int rcd_reach_listed(rcd_state_t *s, const rcd_reach_t *reach);
+
+#endif
