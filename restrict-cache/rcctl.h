@@ -99,5 +99,6 @@ int rcctl_audit(rcctl_t *r, int argc, char **argv);
 int rcctl_holders(rcctl_t *r, int argc, char **argv);
 int rcctl_watch(rcctl_t *r, int argc, char **argv);
 int rcctl_ledger(rcctl_t *r, int argc, char **argv);
+int rcctl_holder_report(rcctl_t *r, int argc, char **argv);
 
 #endif

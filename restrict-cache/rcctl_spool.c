@@ -263,3 +263,17 @@ int rcctl_spool_run(const rcctl_t *r, cJSON *command, cJSON **answer)
     fputc('\n', stderr);
     return RCCTL_REFUSED;
 }
+
+int rcctl_spool_note(const rcctl_t *r, const char *kind)
+{
+    char name[RCCTL_NAME_MAX];
+    cJSON *command = cJSON_CreateObject();
+    int rc;
+
+    cJSON_AddStringToObject(command, "cmd", "note");
+    cJSON_AddStringToObject(command, "kind", kind);
+    cJSON_AddTrueToObject(command, "unanswered");
+    rc = send_command(r, command, name);
+    cJSON_Delete(command);
+    return rc;
+}

@@ -28,6 +28,11 @@ void  rcctl_spool_withdraw(const rcctl_t *r, const char *name);
  */
 int rcctl_spool_run(const rcctl_t *r, cJSON *command, cJSON **answer);
 
+/* Notes in the audit chain that `kind` (a command of rcctl that looks at somebody's orders) was run, and
+ * by whom. Does not wait: a daemon that does not run takes the note when it does. 0, or -1 after
+ * saying why. */
+int rcctl_spool_note(const rcctl_t *r, const char *kind);
+
 /* The daemon runs: 0, or -1 after saying that it does not. */
 int rcctl_spool_alive(const rcctl_t *r);
 

@@ -306,12 +306,29 @@ static const char *approve_epoch(rcd_command_t *c, const cJSON *command, cJSON *
     return NULL;
 }
 
+/* Who looked at somebody's orders, and by which command; never at whose. */
+static const char *note(rcd_command_t *c, const cJSON *command, cJSON *answer)
+{
+    static const char *const kinds[] = {"check", "holder-report"};
+    const char *kind = rcd_json_string(command, "kind");
+
+    (void) answer;
+    for (size_t i = 0; kind != NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(kind, kinds[i]) == 0) {
+            return rcd_audit_alone(c->state, kind, NULL) < 0 ? "the journal cannot be written"
+                                                             : NULL;
+        }
+    }
+    return "kind is none that is noted";
+}
+
 /* Done at once. */
 static const struct {
     const char     *name;
     rcd_command_pt  run;
 } commands[] = {
     {"approve-epoch", approve_epoch},
+    {"note", note},
 };
 
 static void import_command(rcd_spool_t *s, const char *name, const cJSON *command)
@@ -458,6 +475,10 @@ static void command_take(rcd_spool_t *s, const char *name)
         answer_failed(s, name, text == NULL ? err : why);
     } else {
         command_run(s, name, command);
+    }
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(command, "unanswered"))) {
+        snprintf(path, sizeof(path), "%s/%s", s->outbox, name);
+        unlink(path);                         /* nobody waits for it */
     }
     cJSON_Delete(command);
     free(text);

@@ -1,0 +1,247 @@
+/*
+ * rcctl_holder - every order that affects the person at the counter, found by one identifier. Audited:
+ * that it was run and by whom, never about whom.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "rcctl_holder.h"
+#include "rcctl_spool.h"
+#include "rcd_clock.h"
+
+#define LINE_MAX_LEN  (JD_SUBJECT_RAW_MAX + 16)
+
+typedef struct {
+    const rcctl_t  *r;
+    rcd_state_t    *s;
+    rcctl_holder_t *h;
+    int64_t         linked_from, linked_until;     /* of the orders being read */
+    int             failed;
+} search_t;
+
+/* ---- one order ------------------------------------------------------------------------------- */
+
+static rcctl_holder_state_t state_of(const rcctl_holding_t *o, const jd_relief_t *relief,
+                                     int64_t now)
+{
+    static const rcctl_holder_state_t ends[RCD_END_N] = {
+        [RCD_END_EXPIRED] = RCCTL_H_EXPIRED, [RCD_END_DROPPED] = RCCTL_H_DROPPED,
+        [RCD_END_REFUSED] = RCCTL_H_REFUSED, [RCD_END_LIFTED] = RCCTL_H_LIFTED};
+    const rcd_row_t *row = &o->row;
+
+    if ((row->measures & ~relief->lifted) == 0) {
+        return RCCTL_H_LIFTED;
+    }
+    if (row->ended != RCD_END_NONE) {
+        return ends[row->ended];
+    }
+    if (now >= row->until) {
+        return RCCTL_H_EXPIRED;
+    }
+    if (row->flags & JD_ORDER_OBSERVE) {
+        return RCCTL_H_OBSERVE;
+    }
+    if (o->stay > now) {
+        return RCCTL_H_STAYED;
+    }
+    if (relief->objection || row->flags & JD_ORDER_OBJECTION) {
+        return RCCTL_H_OBJECTION;
+    }
+    return now < row->start ? RCCTL_H_TO_COME : RCCTL_H_FORCE;
+}
+
+/* The texts, if the journal has them: verified by a key, or as they stand when it is gone. */
+static void read_texts(search_t *f, rcctl_holding_t *o)
+{
+    const jd_keys_t *keys = &f->r->config->keys;
+    jd_record_rc_t rc = JD_RECORD_BAD;
+    int len;
+
+    o->grounds = malloc(JD_GROUNDS_MAX);
+    len = o->grounds == NULL ? -1 : rcd_state_grounds(f->s, o->row.grounds, o->grounds);
+    f->failed |= len < 0;
+    for (unsigned i = 0; len > 0 && i < keys->n && rc != JD_RECORD_OK; i++) {
+        rc = jd_grounds_decode(&keys->key[i], o->row.grounds, o->grounds, (size_t) len, &o->texts);
+    }
+    if (rc != JD_RECORD_OK && rc != JD_RECORD_FORGED) {
+        free(o->grounds);
+        o->grounds = NULL;
+    }
+}
+
+/* Takes an order once, however many ways lead to it: directly before by a card. */
+static int each_order(void *arg, const rcd_row_t *row, const jd_relief_t *relief)
+{
+    search_t *f = arg;
+    rcctl_holder_t *h = f->h;
+    rcctl_holding_t *o, *grown;
+
+    for (size_t i = 0; i < h->n; i++) {
+        if (strcmp(h->order[i].row.number, row->number) == 0) {
+            return 0;
+        }
+    }
+    if (h->n == h->size) {
+        h->size = h->size == 0 ? 8 : h->size * 2;
+        grown = realloc(h->order, h->size * sizeof(*grown));
+        if (grown == NULL) {
+            return f->failed = 1;
+        }
+        h->order = grown;
+    }
+    o = &h->order[h->n++];
+    *o = (rcctl_holding_t) {.row = *row, .lifted = relief->lifted & row->measures,
+                            .stay = relief->stay, .linked_from = f->linked_from,
+                            .linked_until = f->linked_until};
+    o->state = state_of(o, relief, h->now);
+    read_texts(f, o);
+    return f->failed;
+}
+
+/* ---- by identifier --------------------------------------------------------------------------- */
+
+static void by_digest(search_t *f, const uint8_t digest[JD_DIGEST_LEN])
+{
+    f->linked_from = f->linked_until = -1;
+    f->failed |= rcd_state_orders(f->s, digest, each_order, f) < 0;
+}
+
+static int by_state(const void *a, const void *b)
+{
+    const rcctl_holding_t *x = a, *y = b;
+
+    return x->state != y->state ? (int) x->state - (int) y->state
+                                : strcmp(x->row.number, y->row.number);
+}
+
+/* A key rotation leaves orders under either key. */
+static void search(search_t *f, const uint8_t *raw, size_t len)
+{
+    const jd_keys_t *keys = &f->r->config->keys;
+    uint8_t norm[JD_SUBJECT_MAX], digest[JD_DIGEST_LEN];
+    size_t norm_len;
+
+    f->h->read = jd_subject_normalise(f->h->scheme, &f->r->config->rules.norm, raw, len, norm,
+                                      &norm_len);
+    for (unsigned i = 0; f->h->read == JD_SUBJECT_OK && i < keys->n; i++) {
+        jd_digest(&keys->key[i], f->h->scheme, norm, norm_len, digest);
+        by_digest(f, digest);
+    }
+    explicit_bzero(norm, sizeof(norm));
+    if (f->h->n > 1) {
+        qsort(f->h->order, f->h->n, sizeof(*f->h->order), by_state);
+    }
+}
+
+/* Reads "scheme:identifier" from standard input: its length without the line end, or -1. */
+static ssize_t read_line(char line[LINE_MAX_LEN + 1])
+{
+    size_t n = 0;
+    int c;
+
+    if (isatty(STDIN_FILENO)) {
+        fputs("scheme:identifier: ", stderr);
+    }
+    while ((c = getchar()) != EOF && c != '\n') {
+        if (n == LINE_MAX_LEN) {
+            rcctl_error("standard input: longer than an identifier can be");
+            return -1;
+        }
+        line[n++] = (char) c;
+    }
+    n -= n > 0 && line[n - 1] == '\r';
+    return (ssize_t) n;
+}
+
+/* Parts of the line: the scheme into h, the identifier into *raw. Its length, or -1. */
+static ssize_t read_identifier(rcctl_holder_t *h, char line[LINE_MAX_LEN + 1], uint8_t **raw)
+{
+    ssize_t len = read_line(line);
+    char *colon = len < 0 ? NULL : memchr(line, ':', (size_t) len);
+    int scheme;
+
+    if (len < 0) {
+        return -1;
+    }
+    scheme = colon == NULL ? -1 : jd_scheme_parse(line, (size_t) (colon - line));
+    if (scheme < 0) {
+        rcctl_error("standard input: give scheme:identifier, scheme one of cnid uscc patron card uid");
+        return -1;
+    }
+    h->scheme = (jd_scheme_t) scheme;
+    *raw = (uint8_t *) colon + 1;
+    return len - (colon + 1 - line);
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static void holder_fini(rcctl_holder_t *h)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        free(h->order[i].grounds);
+    }
+    free(h->order);
+}
+
+static int report(const rcctl_t *r, rcctl_holder_t *h, const uint8_t *raw, size_t len,
+                  rcctl_language_t lang)
+{
+    search_t f = {.r = r, .h = h};
+    rcd_marks_t marks;
+    char err[512];
+
+    f.s = rcd_state_open_readonly(r->config->state_dir, err, sizeof(err));
+    if (f.s == NULL) {
+        rcctl_error("%s", err);
+        return RCCTL_UNREACHABLE;
+    }
+    if (rcctl_spool_note(r, "holder-report") != 0) {
+        rcctl_error("it cannot be noted that this report was asked for, so it is not given");
+        rcd_state_close(f.s);
+        return RCCTL_UNREACHABLE;
+    }
+    rcd_state_marks(f.s, &marks);
+    h->verified_at = marks.verified_at;
+    search(&f, raw, len);
+    rcd_state_close(f.s);
+    if (f.failed) {
+        rcctl_error("the journal cannot be read");
+        return RCCTL_UNREACHABLE;
+    }
+    if (r->json) {
+        rcctl_holder_json(h);
+    } else {
+        rcctl_holder_print(h, lang);
+    }
+    return h->read == JD_SUBJECT_OK ? RCCTL_OK : RCCTL_USAGE;
+}
+
+int rcctl_holder_report(rcctl_t *r, int argc, char **argv)
+{
+    const char *lang = "zh";
+    const rcctl_option_t options[] = {{"lang", &lang, NULL}, {0}};
+    rcctl_holder_t h = {.now = rcd_clock_wall()};
+    char line[LINE_MAX_LEN + 1];
+    uint8_t *raw = NULL;
+    ssize_t len;
+    int rc;
+
+    if (rcctl_options(r, argc, argv, options, 0) < 0 || rcctl_config(r) != 0) {
+        return RCCTL_USAGE;
+    }
+    if (strcmp(lang, "zh") != 0 && strcmp(lang, "en") != 0) {
+        rcctl_error("--lang %s is none of zh en", lang);
+        return RCCTL_USAGE;
+    }
+    len = read_identifier(&h, line, &raw);
+    if (len < 0) {
+        explicit_bzero(line, sizeof(line));
+        return RCCTL_USAGE;
+    }
+    h.list = r->config->list;
+    rc = report(r, &h, raw, (size_t) len, strcmp(lang, "zh") == 0 ? RCCTL_ZH : RCCTL_EN);
+    explicit_bzero(line, sizeof(line));
+    holder_fini(&h);
+    return rc;
+}
