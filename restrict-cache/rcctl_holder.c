@@ -9,12 +9,14 @@
 #include "rcctl_holder.h"
 #include "rcctl_spool.h"
 #include "rcd_clock.h"
+#include "rcd_group.h"
 
 #define LINE_MAX_LEN  (JD_SUBJECT_RAW_MAX + 16)
 
 typedef struct {
     const rcctl_t  *r;
     rcd_state_t    *s;
+    rcd_links_t    *links;                         /* NULL: there are none */
     rcctl_holder_t *h;
     int64_t         linked_from, linked_until;     /* of the orders being read */
     int             failed;
@@ -101,10 +103,57 @@ static int each_order(void *arg, const rcd_row_t *row, const jd_relief_t *relief
 
 /* ---- by identifier --------------------------------------------------------------------------- */
 
+static void orders_of(search_t *f, const uint8_t digest[JD_DIGEST_LEN], int64_t from, int64_t until)
+{
+    f->linked_from = from;
+    f->linked_until = until;
+    f->failed |= rcd_state_orders(f->s, digest, each_order, f) < 0;
+}
+
+/* Orders of the person or body whose card this is, now or from a day to come on. */
+static void by_card(search_t *f, const uint8_t card[JD_DIGEST_LEN])
+{
+    rcd_reach_t reach;
+    rcd_group_t g;
+
+    rcd_group_of(f->links, card, &g);
+    rcd_group_reach(&g, f->h->now, &reach);
+    f->h->unclear |= reach.doubt || reach.n_two > 0;
+    for (unsigned i = 0; i < reach.n; i++) {
+        if (reach.term[i].until > f->h->now) {
+            orders_of(f, reach.term[i].holder, reach.term[i].from, reach.term[i].until);
+        }
+    }
+}
+
+/* Orders that name one of this holder's own cards. */
+static void by_holder(search_t *f, const uint8_t holder[JD_DIGEST_LEN])
+{
+    rcd_holding_t link;
+    rcd_reach_t reach;
+    rcd_group_t g;
+
+    for (uint64_t place = rcd_links_holder(f->links, holder);
+         rcd_links_indexed(f->links, place, &link) &&
+         memcmp(link.holder, holder, JD_DIGEST_LEN) == 0; place++) {
+        rcd_group_of(f->links, link.card, &g);
+        rcd_group_reach(&g, f->h->now, &reach);
+        for (unsigned i = 0; i < reach.n; i++) {
+            if (memcmp(reach.term[i].holder, holder, JD_DIGEST_LEN) == 0 &&
+                reach.term[i].until > f->h->now) {
+                orders_of(f, link.card, reach.term[i].from, reach.term[i].until);
+            }
+        }
+    }
+}
+
 static void by_digest(search_t *f, const uint8_t digest[JD_DIGEST_LEN])
 {
-    f->linked_from = f->linked_until = -1;
-    f->failed |= rcd_state_orders(f->s, digest, each_order, f) < 0;
+    orders_of(f, digest, -1, -1);
+    if (f->links != NULL) {
+        by_card(f, digest);
+        by_holder(f, digest);
+    }
 }
 
 static int by_state(const void *a, const void *b)
@@ -184,6 +233,20 @@ static void holder_fini(rcctl_holder_t *h)
     free(h->order);
 }
 
+/* The daemon's links of cards and holders, if it has any. 0, or -1 after saying why. */
+static int open_links(search_t *f)
+{
+    char path[4200], err[512];
+
+    snprintf(path, sizeof(path), "%s/links", f->r->config->state_dir);
+    f->links = rcd_links_open(path, 0, err, sizeof(err));
+    if (f->links == NULL && err[0] != '\0') {
+        rcctl_error("%s", err);
+        return -1;
+    }
+    return 0;
+}
+
 static int report(const rcctl_t *r, rcctl_holder_t *h, const uint8_t *raw, size_t len,
                   rcctl_language_t lang)
 {
@@ -196,14 +259,20 @@ static int report(const rcctl_t *r, rcctl_holder_t *h, const uint8_t *raw, size_
         rcctl_error("%s", err);
         return RCCTL_UNREACHABLE;
     }
+    if (open_links(&f) != 0) {
+        rcd_state_close(f.s);
+        return RCCTL_UNREACHABLE;
+    }
     if (rcctl_spool_note(r, "holder-report") != 0) {
         rcctl_error("it cannot be noted that this report was asked for, so it is not given");
+        rcd_links_close(f.links);
         rcd_state_close(f.s);
         return RCCTL_UNREACHABLE;
     }
     rcd_state_marks(f.s, &marks);
     h->verified_at = marks.verified_at;
     search(&f, raw, len);
+    rcd_links_close(f.links);
     rcd_state_close(f.s);
     if (f.failed) {
         rcctl_error("the journal cannot be read");

@@ -42,6 +42,7 @@ typedef struct {
     jd_scheme_t      scheme;           /* of the identifier */
     jd_subject_rc_t  read;             /* OTHER, MALFORMED: nothing was looked up */
     int64_t          now, verified_at;
+    int              unclear;          /* whose card it is nobody knows: nothing is refused by a link */
     rcctl_holding_t *order;            /* in force first, ended last */
     size_t           n, size;
 } rcctl_holder_t;

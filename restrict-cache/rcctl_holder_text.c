@@ -172,7 +172,11 @@ static void print_span(rcctl_language_t lang, word_t label, int64_t from, int64_
 
     minute_text(from, a);
     minute_text(until, b);
-    if (until >= JD_STAY_FOREVER) {
+    if (from <= 0 && until >= JD_STAY_FOREVER) {
+        snprintf(text, sizeof(text), "%s", lang == RCCTL_ZH ? "长期" : "at any time");
+    } else if (from <= 0) {
+        snprintf(text, sizeof(text), lang == RCCTL_ZH ? "至 %s" : "until %s", b);
+    } else if (until >= JD_STAY_FOREVER) {
         snprintf(text, sizeof(text), lang == RCCTL_ZH ? "自 %s 起" : "from %s", a);
     } else {
         snprintf(text, sizeof(text), lang == RCCTL_ZH ? "%s 至 %s" : "from %s to %s", a, b);
@@ -248,6 +252,12 @@ void rcctl_holder_print(const rcctl_holder_t *h, rcctl_language_t lang)
                                 "Check it and try again.");
         return;
     }
+    if (h->unclear) {
+        puts(lang == RCCTL_ZH
+                 ? "这张卡的持卡人记录不一致，因此不会因他人的限制令而被限制。请在本柜台更正。\n"
+                 : "The records say different things about whose card this is, so nothing is refused "
+                   "because of a holder. Have it put right at this desk.\n");
+    }
     if (h->n == 0) {
         puts(lang == RCCTL_ZH ? "没有任何限制令与该证件有关。" : "No restriction order concerns this document.");
         return;
@@ -283,6 +293,7 @@ void rcctl_holder_json(const rcctl_holder_t *h)
     cJSON_AddStringToObject(root, "scheme", jd_scheme_names[h->scheme]);
     cJSON_AddStringToObject(root, "identifier", reads[h->read]);
     cJSON_AddNumberToObject(root, "verified_at", (double) h->verified_at);
+    cJSON_AddBoolToObject(root, "unclear", h->unclear);
     cJSON_AddNumberToObject(root, "in_force", (double) in_force(h));
     list = cJSON_AddArrayToObject(root, "orders");
     for (size_t i = 0; i < h->n; i++) {

@@ -249,3 +249,46 @@ def test_not_given_when_it_cannot_be_noted(lw):
     r = harness.rcctl(lw.conf, "holder-report", stdin=f"cnid:{PERSON}\n")
     assert r.returncode == 3 and r.stdout == "" and "cannot be noted" in r.stderr
     (lw.state / "inbox.away").rename(lw.state / "inbox")
+
+
+# ---- by a card ---------------------------------------------------------------------------------------
+
+def links(lw, *lines):
+    text = "".join(json.dumps({"card": c, "holder": f"cnid:{p}", "use": use, **more}) + "\n" for c, p, use, more in lines)
+    r = harness.rcctl(lw.conf, "holders", "import", "--full", "-", stdin=text)
+    assert r.returncode == 0, r.stdout + r.stderr
+
+
+def orders(lw, identifier):
+    return [o["order"] for o in json.loads(report(lw, identifier, "--json"))["orders"]]
+
+
+def test_a_card_brings_its_holders_orders_and_says_so(lw):
+    everything(lw)
+    links(lw, ("1", PERSON, "own", {"from": when(-5)}), ("2", OTHER, "own", {}), ("3", PERSON, "other", {}),
+          ("4", PERSON, "own", {"until": when(-1)}), ("5", PERSON, "own", {"from": when(2)}))
+    mine = ["CS-1", "CS-2", "CS-3", "CS-5", "CS-4"]
+    assert orders(lw, "card:1") == mine and orders(lw, "card:5") == mine and orders(lw, f"cnid:{PERSON}") == mine
+    assert orders(lw, "card:2") == ["CS-6"]
+    assert orders(lw, "card:3") == [] and orders(lw, "card:4") == []
+    told = json.loads(report(lw, "card:1", "--json"))
+    assert {o["linked_from"][:10] for o in told["orders"]} == {when(-5)[:10]} and not told["unclear"]
+    text = plain(report(lw, "card:1"))
+    assert text.count("  通过卡片：自 <minute> 起\n") == 5 and text.replace("  通过卡片：自 <minute> 起\n", "") == ZH
+    assert "  通过卡片：长期\n" in report(lw, "card:2") and "by a card: at any time" in report(lw, "card:2", "--lang", "en")
+
+
+def test_a_card_of_two_holders_is_nobodys(lw):
+    everything(lw)
+    links(lw, ("1", PERSON, "own", {}), ("1", OTHER, "own", {}))
+    assert orders(lw, "card:1") == []
+    assert "持卡人记录不一致" in report(lw, "card:1") and "whose card this is" in report(lw, "card:1", "--lang", "en")
+
+
+def test_a_person_learns_of_orders_on_their_card(world):
+    lw = World(world, orders=0, conf="")
+    lw.conf.write_text(lw.conf.read_text().replace("name = credit\n", "name = credit\naccept_card_subjects = on\n"))
+    lw.start()
+    publish(lw, record("CS-1", subject={"scheme": "card", "id": "1"}), record("CS-2", subject={"scheme": "card", "id": "2"}))
+    links(lw, ("1", PERSON, "own", {"from": when(-5)}), ("2", PERSON, "other", {}))
+    assert orders(lw, f"cnid:{PERSON}") == ["CS-1"] and orders(lw, "card:2") == ["CS-2"]
