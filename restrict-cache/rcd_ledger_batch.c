@@ -49,9 +49,9 @@ static int hash_of(const char *text, size_t len, char out[RCD_HASH_HEX + 1])
 
 int rcd_ledger_hash_check(const char *body, size_t len, char hash[RCD_HASH_HEX + 1])
 {
-    const char *tail = body + len - RCD_LEDGER_TAIL_LEN;
+    const char *tail = len > RCD_LEDGER_TAIL_LEN ? body + len - RCD_LEDGER_TAIL_LEN : NULL;
 
-    return len > RCD_LEDGER_TAIL_LEN && memcmp(tail, ",\"hash\":\"", 9) == 0 &&
+    return tail != NULL && memcmp(tail, ",\"hash\":\"", 9) == 0 &&
            memcmp(tail + 9 + RCD_HASH_HEX, "\"}", 2) == 0 &&
            hash_of(body, len - RCD_LEDGER_TAIL_LEN, hash) == 0 &&
            memcmp(hash, tail + 9, RCD_HASH_HEX) == 0 ? 0 : -1;

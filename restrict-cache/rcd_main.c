@@ -407,6 +407,8 @@ static void report(const rcd_config_t *c, const char *file)
            c->redis.address, c->redis.expected);
     printf("office %s, client known by %s\n", c->office.base,
            c->office.token != NULL ? "token" : "certificate");
+    printf("denials are kept %u days; hours that are not over go to the office each %u s\n",
+           c->ledger.retention_days, c->ledger.report_sec);
     for (unsigned i = 0; i < JD_MEASURE_N; i++) {
         const rcd_measure_rule_t *rule = &c->rules.rule[i];
 

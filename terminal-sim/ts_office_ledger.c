@@ -261,14 +261,13 @@ static int take_totals(ts_ledger_t *l, const cJSON *root)
 /* SHA-256 of the text without its last member "hash" must be what that says. */
 static int hash_ok(const char *body, size_t len, char hash[HASH_LEN + 1])
 {
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    const char *tail = body + len - TAIL_LEN;
+    const char *tail = len > TAIL_LEN ? body + len - TAIL_LEN : NULL;
     unsigned char digest[32];
+    EVP_MD_CTX *ctx;
 
-    if (len <= TAIL_LEN || memcmp(tail, ",\"hash\":\"", 9) != 0 || memcmp(body + len - 2, "\"}", 2)) {
-        EVP_MD_CTX_free(ctx);
+    if (!tail || memcmp(tail, ",\"hash\":\"", 9) != 0 || memcmp(body + len - 2, "\"}", 2) != 0)
         return 0;
-    }
+    ctx = EVP_MD_CTX_new();
     EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
     EVP_DigestUpdate(ctx, body, len - TAIL_LEN);
     EVP_DigestUpdate(ctx, "}", 1);

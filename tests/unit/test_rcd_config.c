@@ -70,6 +70,7 @@ static void whole_file(void **state)
     c = load("; comment\n# comment\n" OFFICE REDIS
              "auth_file = /etc/jd/redis.auth\n"
              "[normalise]\ncard = upper strip_zeros\nuid = upper\n"
+             "[ledger]\nretention_days = 62\nreport_sec = 86400\n"
              "[log]\nfile = /var/log/jd.log\nlevel = debug\n"
              "[measure bus.ride]\nlegal_source = Measures of Haicheng,\n  article 12\n"
              "authority = A Bureau\nauthority = 交通局\nmax_term = 365d\n", err, sizeof(err));
@@ -84,6 +85,8 @@ static void whole_file(void **state)
     assert_int_equal(c->redis.expected, 1000);
     assert_int_equal(c->rules.accept_card_subjects, 0);
     assert_int_equal(c->log.level, RCD_LOG_DEBUG);
+    assert_int_equal(c->ledger.retention_days, 62);
+    assert_int_equal(c->ledger.report_sec, 86400);
     assert_int_equal(c->rules.norm.flags[JD_SCHEME_CARD], JD_NORM_UPPER | JD_NORM_STRIP_ZEROS);
     assert_int_equal(c->rules.norm.flags[JD_SCHEME_UID], JD_NORM_UPPER);
     assert_ptr_equal(c->rules.key, &c->keys.key[0]);
@@ -127,6 +130,11 @@ static void faults(void **state)
         {OFFICE "[redis]\naddress = unix:/x\nexpected = 0\n", ":16: expected must be"},
         {OFFICE "[redis]\naddress = unix:/x\nexpected = 67108865\n", ":16: expected must be"},
         {OFFICE "[redis]\naddress = unix:/x\nexpected = 10k\n", ":16: expected must be"},
+        {OFFICE REDIS "[ledger]\nretention_days = 61\n", ":18: retention_days must be"},
+        {OFFICE REDIS "[ledger]\nretention_days = 3661\n", ":18: retention_days must be"},
+        {OFFICE REDIS "[ledger]\nretention_days = 400d\n", ":18: retention_days must be"},
+        {OFFICE REDIS "[ledger]\nreport_sec = 0\n", ":18: report_sec must be"},
+        {OFFICE REDIS "[ledger]\nreport_sec = 86401\n", ":18: report_sec must be"},
         {"[office]\nbase = http://office.test\n", ":8: base must be https://"},
         {"[office]\nbase = https://user@office.test\n", ":8: base must not"},
         {"[office]\nbase = https:///v1\n", ":8: base must be https://"},
