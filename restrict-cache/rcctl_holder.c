@@ -9,14 +9,13 @@
 #include "rcctl_holder.h"
 #include "rcctl_spool.h"
 #include "rcd_clock.h"
-#include "rcd_group.h"
+#include "rcd_reach.h"
 
 #define LINE_MAX_LEN  (JD_SUBJECT_RAW_MAX + 16)
 
 typedef struct {
     const rcctl_t  *r;
     rcd_state_t    *s;
-    rcd_links_t    *links;                         /* NULL: there are none */
     rcctl_holder_t *h;
     int64_t         linked_from, linked_until;     /* of the orders being read */
     int             failed;
@@ -116,7 +115,10 @@ static void by_card(search_t *f, const uint8_t card[JD_DIGEST_LEN])
     rcd_reach_t reach;
     rcd_group_t g;
 
-    rcd_group_of(f->links, card, &g);
+    if (rcd_reach_group(f->s, card, &g) < 0) {
+        f->failed = 1;
+        return;
+    }
     rcd_group_reach(&g, f->h->now, &reach);
     f->h->unclear |= reach.doubt || reach.n_two > 0;
     for (unsigned i = 0; i < reach.n; i++) {
@@ -129,31 +131,32 @@ static void by_card(search_t *f, const uint8_t card[JD_DIGEST_LEN])
 /* Orders that name one of this holder's own cards. */
 static void by_holder(search_t *f, const uint8_t holder[JD_DIGEST_LEN])
 {
-    rcd_holding_t link;
+    uint8_t card[JD_DIGEST_LEN], after[JD_DIGEST_LEN];
+    const uint8_t *from = NULL;
     rcd_reach_t reach;
     rcd_group_t g;
+    int rc;
 
-    for (uint64_t place = rcd_links_holder(f->links, holder);
-         rcd_links_indexed(f->links, place, &link) &&
-         memcmp(link.holder, holder, JD_DIGEST_LEN) == 0; place++) {
-        rcd_group_of(f->links, link.card, &g);
+    while ((rc = rcd_reach_card_of(f->s, holder, from, card)) > 0 &&
+           (rc = rcd_reach_group(f->s, card, &g)) == 0) {
         rcd_group_reach(&g, f->h->now, &reach);
         for (unsigned i = 0; i < reach.n; i++) {
             if (memcmp(reach.term[i].holder, holder, JD_DIGEST_LEN) == 0 &&
                 reach.term[i].until > f->h->now) {
-                orders_of(f, link.card, reach.term[i].from, reach.term[i].until);
+                orders_of(f, card, reach.term[i].from, reach.term[i].until);
             }
         }
+        memcpy(after, card, JD_DIGEST_LEN);
+        from = after;
     }
+    f->failed |= rc < 0;
 }
 
 static void by_digest(search_t *f, const uint8_t digest[JD_DIGEST_LEN])
 {
     orders_of(f, digest, -1, -1);
-    if (f->links != NULL) {
-        by_card(f, digest);
-        by_holder(f, digest);
-    }
+    by_card(f, digest);
+    by_holder(f, digest);
 }
 
 static int by_state(const void *a, const void *b)
@@ -169,12 +172,15 @@ static void search(search_t *f, const uint8_t *raw, size_t len)
 {
     const jd_keys_t *keys = &f->r->config->keys;
     uint8_t norm[JD_SUBJECT_MAX], digest[JD_DIGEST_LEN];
+    rcd_rules_t rules = f->r->config->rules;
     size_t norm_len;
 
     f->h->read = jd_subject_normalise(f->h->scheme, &f->r->config->rules.norm, raw, len, norm,
                                       &norm_len);
     for (unsigned i = 0; f->h->read == JD_SUBJECT_OK && i < keys->n; i++) {
-        jd_digest(&keys->key[i], f->h->scheme, norm, norm_len, digest);
+        rules.key = &keys->key[i];                 /* links are of one key */
+        rcd_reach_rules(f->s, &rules);
+        jd_digest(rules.key, f->h->scheme, norm, norm_len, digest);
         by_digest(f, digest);
     }
     explicit_bzero(norm, sizeof(norm));
@@ -237,13 +243,15 @@ static void holder_fini(rcctl_holder_t *h)
 static int open_links(search_t *f)
 {
     char path[4200], err[512];
+    rcd_links_t *links;
 
     snprintf(path, sizeof(path), "%s/links", f->r->config->state_dir);
-    f->links = rcd_links_open(path, 0, err, sizeof(err));
-    if (f->links == NULL && err[0] != '\0') {
+    links = rcd_links_open(path, 0, err, sizeof(err));
+    if (links == NULL && err[0] != '\0') {
         rcctl_error("%s", err);
         return -1;
     }
+    rcd_links_close(rcd_reach_take(f->s, links));
     return 0;
 }
 
@@ -265,14 +273,12 @@ static int report(const rcctl_t *r, rcctl_holder_t *h, const uint8_t *raw, size_
     }
     if (rcctl_spool_note(r, "holder-report") != 0) {
         rcctl_error("it cannot be noted that this report was asked for, so it is not given");
-        rcd_links_close(f.links);
         rcd_state_close(f.s);
         return RCCTL_UNREACHABLE;
     }
     rcd_state_marks(f.s, &marks);
     h->verified_at = marks.verified_at;
     search(&f, raw, len);
-    rcd_links_close(f.links);
     rcd_state_close(f.s);
     if (f.failed) {
         rcctl_error("the journal cannot be read");

@@ -1,15 +1,13 @@
 /*
  * rcctl_holders_show - the links of one card, person or body, from the daemon's file.
  */
-#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "core/jd_time.h"
 #include "rcctl_holders.h"
 #include "rcd_clock.h"
-#include "rcd_group.h"
-#include "rcd_store.h"
+#include "rcd_reach.h"
 
 #define SHOWN_MAX  10000                  /* links of a body */
 
@@ -79,27 +77,40 @@ static void show_link(show_t *s, const rcd_group_t *g, const rcd_holding_t *h)
     cJSON_AddItemToArray(s->links, o);
 }
 
-static void show_card(show_t *s, const rcd_links_t *l, const uint8_t *card)
+/* 0, or -1 when the journal failed. */
+static int show_card(show_t *s, rcd_state_t *state, const uint8_t *card)
 {
     rcd_group_t g;
 
-    rcd_group_of(l, card, &g);
+    if (rcd_reach_group(state, card, &g) < 0) {
+        return -1;
+    }
     for (unsigned i = 0; i < g.n; i++) {
         show_link(s, &g, &g.link[i]);
     }
+    return 0;
 }
 
-static void show_holder(show_t *s, const rcd_links_t *l, const uint8_t *holder)
+static int show_holder(show_t *s, rcd_state_t *state, const uint8_t *holder)
 {
-    rcd_holding_t h;
+    uint8_t card[JD_DIGEST_LEN], after[JD_DIGEST_LEN];
+    const uint8_t *from = NULL;
     rcd_group_t g;
+    int rc = 0;
 
-    for (uint64_t place = rcd_links_holder(l, holder);
-         s->n < SHOWN_MAX && rcd_links_indexed(l, place, &h) &&
-         memcmp(h.holder, holder, JD_DIGEST_LEN) == 0; place++) {
-        rcd_group_of(l, h.card, &g);
-        show_link(s, &g, &h);
+    while (s->n < SHOWN_MAX && (rc = rcd_reach_card_of(state, holder, from, card)) > 0) {
+        if (rcd_reach_group(state, card, &g) < 0) {
+            return -1;
+        }
+        for (unsigned i = 0; i < g.n; i++) {
+            if (memcmp(g.link[i].holder, holder, JD_DIGEST_LEN) == 0) {
+                show_link(s, &g, &g.link[i]);
+            }
+        }
+        memcpy(after, card, JD_DIGEST_LEN);
+        from = after;
     }
+    return rc < 0 ? -1 : 0;
 }
 
 /* An identifier to its digest; -1 after saying why, else its scheme. */
@@ -131,53 +142,55 @@ static int read_digest(const rcctl_t *r, uint8_t digest[JD_DIGEST_LEN])
     return scheme;
 }
 
-/* The file of links, made under the key in use. NULL after saying why. */
-static rcd_links_t *links_open(const rcctl_t *r)
+/* The journal with the links in force. NULL after saying why. */
+static rcd_state_t *links_open(const rcctl_t *r)
 {
-    char path[PATH_MAX], err[512], under[RCD_UNDER_MAX];
+    char path[PATH_MAX], err[512];
+    rcd_state_t *state = rcd_state_open_readonly(r->config->state_dir, err, sizeof(err));
     rcd_links_t *l;
 
+    if (state == NULL) {
+        rcctl_error("%s", err);
+        return NULL;
+    }
     snprintf(path, sizeof(path), "%s/links", r->config->state_dir);
     l = rcd_links_open(path, 0, err, sizeof(err));
-    if (l == NULL) {
-        rcctl_error("%s", err[0] != '\0' ? err : "no holders have been imported");
+    rcd_reach_rules(state, &r->config->rules);
+    rcd_links_close(rcd_reach_take(state, l));
+    if (rcd_reach_usable(state) == NULL) {
+        rcctl_error("%s", l != NULL ? "the links were made under another key; import the holders again"
+                          : err[0] != '\0' ? err : "no holders have been imported");
+        rcd_state_close(state);
         return NULL;
     }
-    rcd_store_under_print(&r->config->rules, under);
-    if (strcmp(l->head.under, under) != 0) {
-        rcctl_error("the links were made under another key; import the holders again");
-        rcd_links_close(l);
-        return NULL;
-    }
-    return l;
+    return state;
 }
 
 int rcctl_holders_show(rcctl_t *r, int argc, char **argv)
 {
     show_t s = {.now = rcd_clock_wall()};
     uint8_t digest[JD_DIGEST_LEN];
-    rcd_links_t *l;
-    int scheme;
+    rcd_state_t *state;
+    int scheme, rc = 0;
 
     if (rcctl_options(r, argc, argv, NULL, 0) < 0 || rcctl_config(r) != 0) {
         return RCCTL_USAGE;
     }
-    l = links_open(r);
-    if (l == NULL) {
+    state = links_open(r);
+    if (state == NULL) {
         return RCCTL_UNREACHABLE;
     }
     scheme = read_digest(r, digest);
-    if (scheme < 0) {
-        rcd_links_close(l);
-        return RCCTL_USAGE;
+    if (scheme >= 0) {
+        s.links = r->json ? cJSON_CreateArray() : NULL;
+        rc = scheme == JD_SCHEME_CNID || scheme == JD_SCHEME_USCC ? show_holder(&s, state, digest)
+                                                                  : show_card(&s, state, digest);
     }
-    s.links = r->json ? cJSON_CreateArray() : NULL;
-    if (scheme == JD_SCHEME_CNID || scheme == JD_SCHEME_USCC) {
-        show_holder(&s, l, digest);
-    } else {
-        show_card(&s, l, digest);
+    rcd_state_close(state);
+    if (scheme < 0 || rc < 0) {
+        cJSON_Delete(s.links);
+        return scheme < 0 ? RCCTL_USAGE : RCCTL_UNREACHABLE;
     }
-    rcd_links_close(l);
     if (r->json) {
         cJSON *o = cJSON_CreateObject();
 

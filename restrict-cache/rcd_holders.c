@@ -14,6 +14,7 @@
 #include "rcd_clock.h"
 #include "rcd_holders_job.h"
 #include "rcd_log.h"
+#include "rcd_relink.h"
 
 #define STEP_NS       10000000
 #define RETRY_NS      1000000000          /* the journal cannot be written: again after */
@@ -51,6 +52,7 @@ void rcd_holders_release(rcd_job_t *job)
     EVP_MD_CTX_free(job->md);
     cJSON_Delete(job->named);
     rcd_sort_destroy(job->input);
+    free(job->few);
     rcd_links_writer_destroy(job->writer);
     rcd_links_close(job->fresh);
     rcd_links_close(job->before);
@@ -188,6 +190,13 @@ int rcd_holders_begin(rcd_holders_t *h, rcd_links_how_t how, int fd, const char 
     return 0;
 }
 
+/* The next walk begins at the first card. */
+void rcd_holders_rewind(rcd_job_t *job)
+{
+    job->at_old = job->at_new = 0;
+    memset(&job->walk, 0, sizeof(job->walk));
+}
+
 /* ---- in force -------------------------------------------------------------------------------- */
 
 /* The directory's entries to the disk. */
@@ -234,15 +243,15 @@ int rcd_holders_switch(rcd_holders_t *h, const char *name)
     h->fault[0] = '\0';
     rcd_links_close(job->before);
     job->before = rcd_reach_take(h->s, links);
-    job->at_old = job->at_new = 0;
+    rcd_holders_rewind(job);
     job->phase = RCD_JOB_MARK;
     return 0;
 }
 
-/* The outbox has every card that changed: told to the journal and the audit in one transaction. */
-static int settle(rcd_holders_t *h)
+/* The import as a record of the audit chain. */
+cJSON *rcd_holders_record(const rcd_holders_t *h)
 {
-    rcd_job_t *job = &h->job;
+    const rcd_job_t *job = &h->job;
     cJSON *fields = cJSON_CreateObject();
 
     cJSON_AddStringToObject(fields, "how", rcd_links_how_names[job->head.how]);
@@ -252,17 +261,26 @@ static int settle(rcd_holders_t *h)
     if (job->approved_by[0] != '\0') {
         cJSON_AddStringToObject(fields, "approved_by", job->approved_by);
     }
+    return fields;
+}
+
+/* The outbox has every card that changed: told to the journal and the audit in one transaction. */
+static int settle(rcd_holders_t *h)
+{
+    cJSON *fields = rcd_holders_record(h);
+
     if (rcd_store_begin(h->s, 1) < 0) {
         cJSON_Delete(fields);
         return -1;
     }
     if (rcd_audit(h->s, "holders", fields) < 0 ||
+        rcd_relink_clear(h->s) < 0 ||
         rcd_reach_serial_save(h->s, rcd_reach_links(h->s)->head.serial) < 0 ||
         rcd_store_commit(h->s) < 0) {
         rcd_store_rollback(h->s);
         return -1;
     }
-    return 0;
+    return rcd_reach_serial_load(h->s);
 }
 
 /* ---- the steps ------------------------------------------------------------------------------- */
@@ -308,7 +326,7 @@ static int index_done(rcd_holders_t *h)
     }
     rcd_holders_path(h, NEW, path);
     job->fresh = rcd_links_open(path, 0, job->err, sizeof(job->err));
-    job->at_old = job->at_new = 0;
+    rcd_holders_rewind(job);
     job->phase = RCD_JOB_FILTER;
     return job->fresh != NULL ? 0 : -1;
 }
@@ -350,7 +368,7 @@ static int hold(rcd_holders_t *h)
     job->head.serial--;
     job->head.how = RCD_LINKS_NARROWED;
     job->head.counts.cards = 0;
-    job->at_old = job->at_new = 0;
+    rcd_holders_rewind(job);
     if (merge_begin(h) != 0) {
         return -1;
     }
@@ -387,6 +405,24 @@ static void say_what_came(const rcd_holders_t *h)
     }
 }
 
+/* Another import came into force than the one that waits. */
+static void held_forget(rcd_holders_t *h)
+{
+    if (h->held != NULL) {
+        rcd_log(RCD_LOG_WARN, "holders: the import that waited for approval is dropped: another "
+                              "one came into force");
+        rcd_holders_held_drop(h);
+    }
+}
+
+static int relink_done(rcd_holders_t *h)
+{
+    held_forget(h);
+    say_what_came(h);
+    job_end(h, NULL);
+    return 0;
+}
+
 /* Nothing is left to do: the end is told. */
 static int mark_done(rcd_holders_t *h)
 {
@@ -395,10 +431,8 @@ static int mark_done(rcd_holders_t *h)
     if (settle(h) != 0) {
         return -1;
     }
-    if (h->held != NULL && job->head.how != RCD_LINKS_NARROWED) {
-        rcd_log(RCD_LOG_WARN, "holders: the import that waited for approval is dropped: another "
-                              "one came into force");
-        rcd_holders_held_drop(h);
+    if (job->head.how != RCD_LINKS_NARROWED) {
+        held_forget(h);
     }
     if (h->held != NULL) {
         char hash[65];
@@ -424,7 +458,13 @@ static int next_phase(rcd_holders_t *h)
 
     switch (job->phase) {
     case RCD_JOB_READ:
+        if (rcd_holders_few(h)) {
+            job->phase = RCD_JOB_RELINK;
+            return 0;
+        }
         return merge_begin(h);
+    case RCD_JOB_RELINK:
+        return job->many ? merge_begin(h) : relink_done(h);
     case RCD_JOB_MERGE:
         job->phase = RCD_JOB_INDEX;
         return 0;
@@ -463,6 +503,8 @@ static int work(rcd_holders_t *h, int64_t end_ns)
     switch (h->job.phase) {
     case RCD_JOB_READ:
         return rcd_holders_read(h, end_ns);
+    case RCD_JOB_RELINK:
+        return rcd_holders_relink(h);
     case RCD_JOB_MERGE:
         return rcd_holders_merge(h, end_ns);
     case RCD_JOB_INDEX:
@@ -491,7 +533,7 @@ static void mark_again(rcd_holders_t *h, int64_t now_ns)
     if (h->job.retry_ns == 0) {
         rcd_log(RCD_LOG_ERROR, "holders: %s; trying again", h->s->fault);
     }
-    h->job.at_old = h->job.at_new = 0;
+    rcd_holders_rewind(&h->job);
     h->job.retry_ns = now_ns + RETRY_NS;
 }
 

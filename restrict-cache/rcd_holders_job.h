@@ -22,6 +22,7 @@
 typedef enum {
     RCD_JOB_IDLE,
     RCD_JOB_READ,                         /* lines to sorted statements */
+    RCD_JOB_RELINK,                       /* few: beside the file, at once */
     RCD_JOB_MERGE,                        /* statements and links in force to new links */
     RCD_JOB_INDEX,
     RCD_JOB_FILTER,                       /* which holders are listed */
@@ -54,6 +55,11 @@ typedef struct {
     uint64_t             good, refused, lost;
     cJSON               *named;           /* refused lines: [[number, why], ...] */
 
+    /* RELINK */
+    uint8_t             *few;             /* statements, as they were sorted */
+    unsigned             n_few;
+    int                  many;            /* they change too many cards: through the file */
+
     /* MERGE, WEIGH, NARROW, MARK */
     rcd_sort_t          *input;
     int                  has_input;       /* `next` is set */
@@ -62,7 +68,9 @@ typedef struct {
     rcd_links_writer_t  *writer;
     rcd_links_t         *fresh;           /* the new file */
     rcd_links_t         *before;          /* MARK: links in force until now */
-    uint64_t             at_old, at_new;
+    rcd_reach_walk_t     walk;            /* MERGE, WEIGH, NARROW: over the links in force */
+    const rcd_links_t   *mark_from;       /* MARK: `before`, when it is of the same key */
+    uint64_t             at_old, at_new;  /* entries of `before` and of the new file */
     uint64_t             narrowed;        /* cards that what waits frees */
     /* FILTER: one bit for each live order's subject, by its first bytes */
     uint8_t             *filter;
@@ -92,6 +100,9 @@ void rcd_holders_path(const rcd_holders_t *h, const char *name, char path[RCD_HO
 void rcd_holders_hash(const uint8_t hash[32], char out[65]);
 uint64_t rcd_holders_changed(const rcd_links_counts_t *c);
 void rcd_holders_counts(cJSON *o, const rcd_links_head_t *head);
+/* The import as a record of the audit chain. */
+cJSON *rcd_holders_record(const rcd_holders_t *h);
+void rcd_holders_rewind(rcd_job_t *job);
 void rcd_holders_release(rcd_job_t *job);
 void rcd_holders_held_drop(rcd_holders_t *h);
 /* File `name` comes into force by a rename, and marking begins. 0, or -1 with job->err: then nothing
@@ -103,7 +114,18 @@ void rcd_holders_abort(rcd_holders_t *h, const char *why);
 /* ---- rcd_holders_read.c: 1 more to do, 0 done, -1 with job->err */
 int rcd_holders_read(rcd_holders_t *h, int64_t end_ns);
 
-/* ---- rcd_holders_pass.c: the same */
+/* ---- rcd_holders_relink.c */
+/* 1 when what was read is so little that it may act beside the file. */
+int rcd_holders_few(const rcd_holders_t *h);
+/* Puts it in force in one transaction, or tells that it is too much (job->many). 0, or -1 with
+ * job->err. */
+int rcd_holders_relink(rcd_holders_t *h);
+/* The links in force as a whole, the file with what changed since. */
+void rcd_holders_head(const rcd_holders_t *h, rcd_links_head_t *head);
+
+/* ---- rcd_holders_pass.c: 1 more to do, 0 done, -1 with job->err */
+/* 1 when a holder of one of the card's own links is under an order, 0, or -1. */
+int rcd_holders_any_listed(rcd_state_t *s, const rcd_group_t *g);
 int rcd_holders_merge(rcd_holders_t *h, int64_t end_ns);
 int rcd_holders_filter(rcd_holders_t *h, int64_t end_ns);
 int rcd_holders_weigh(rcd_holders_t *h, int64_t end_ns);

@@ -77,32 +77,38 @@ static int write_group(rcd_job_t *job, const rcd_group_t *g)
 }
 
 /*
- * The lower card of the next of the old links (at *at) and `other` (NULL: none): 1 and its group of
- * the old, which is empty when they do not have it; 0 at the end.
+ * The lower card of the next of the old links and `other` (NULL: none), with its old links, which are
+ * none when it has none: 1, 0 at the end, -1. While marking, the old links are those of job->before,
+ * and not those in force.
  */
-static int old_group(const rcd_links_t *old, uint64_t *at, const uint8_t *other, rcd_group_t *g)
+static int old_group(rcd_holders_t *h, const uint8_t *other, rcd_group_t *g)
 {
-    uint64_t next = *at;
+    rcd_job_t *job = &h->job;
+    uint64_t next = job->at_old;
+    int rc;
 
-    if (!rcd_group_read(old, &next, g) ||
-        (other != NULL && memcmp(other, g->card, JD_DIGEST_LEN) < 0)) {
-        if (other == NULL) {
-            return 0;
-        }
-        memcpy(g->card, other, JD_DIGEST_LEN);
-        g->n = 0;
-        g->full = 0;
+    if (job->phase != RCD_JOB_MARK) {
+        rc = rcd_reach_walk(h->s, &job->walk, other, g);
+        return rc < 0 ? failed(job, h->s->fault) : rc;
+    }
+    if (rcd_group_read(job->mark_from, &next, g) &&
+        (other == NULL || memcmp(other, g->card, JD_DIGEST_LEN) >= 0)) {
+        job->at_old = next;
         return 1;
     }
-    *at = next;
+    if (other == NULL) {
+        return 0;
+    }
+    memcpy(g->card, other, JD_DIGEST_LEN);
+    g->n = 0;
+    g->full = 0;
     return 1;
 }
 
 int rcd_holders_merge(rcd_holders_t *h, int64_t end_ns)
 {
     rcd_job_t *job = &h->job;
-    const rcd_links_t *old = rcd_reach_usable(h->s);
-    int whole = job->head.how == RCD_LINKS_FULL;
+    int whole = job->head.how == RCD_LINKS_FULL, rc;
     rcd_group_t was, will;
     rcd_lines_t lines;
 
@@ -110,8 +116,9 @@ int rcd_holders_merge(rcd_holders_t *h, int64_t end_ns)
         if (input_peek(job) != 0) {
             return -1;
         }
-        if (!old_group(old, &job->at_old, job->has_input ? job->next : NULL, &was)) {
-            return 0;
+        rc = old_group(h, job->has_input ? job->next : NULL, &was);
+        if (rc <= 0) {
+            return rc;
         }
         if (lines_of(job, was.card, &lines) != 0) {
             return -1;
@@ -196,15 +203,16 @@ static int listed_only(rcd_holders_t *h, rcd_reach_t *r)
     return 0;
 }
 
-/* The next card of either file, with its group in both; 0 at the end. */
-static int both_groups(const rcd_links_t *old, uint64_t *at_old, const rcd_links_t *fresh,
-                       uint64_t *at_new, rcd_group_t *was, rcd_group_t *will)
+/* The next card of the old links or of `fresh`, with its links in both: 1, 0 at the end, -1. */
+static int both_groups(rcd_holders_t *h, const rcd_links_t *fresh, rcd_group_t *was,
+                       rcd_group_t *will)
 {
-    uint64_t next = *at_new;
-    int any = rcd_group_read(fresh, &next, will);
+    uint64_t *at_new = &h->job.at_new, next = *at_new;
+    int any = rcd_group_read(fresh, &next, will), rc;
 
-    if (!old_group(old, at_old, any ? will->card : NULL, was)) {
-        return 0;
+    rc = old_group(h, any ? will->card : NULL, was);
+    if (rc <= 0) {
+        return rc;
     }
     if (any && memcmp(will->card, was->card, JD_DIGEST_LEN) == 0) {
         *at_new = next;
@@ -220,12 +228,11 @@ int rcd_holders_weigh(rcd_holders_t *h, int64_t end_ns)
 {
     rcd_job_t *job = &h->job;
     rcd_links_counts_t *c = &job->head.counts;
-    const rcd_links_t *old = rcd_reach_usable(h->s);
     rcd_group_t was, will;
     rcd_reach_t a, b;
+    int rc;
 
-    for (unsigned n = 1; both_groups(old, &job->at_old, job->fresh, &job->at_new, &was, &will);
-         n++) {
+    for (unsigned n = 1; (rc = both_groups(h, job->fresh, &was, &will)) > 0; n++) {
         rcd_group_reach(&was, job->head.at, &a);
         if (listed_only(h, &a) != 0) {
             return -1;
@@ -243,17 +250,17 @@ int rcd_holders_weigh(rcd_holders_t *h, int64_t end_ns)
             return 1;
         }
     }
-    return 0;
+    return rc;
 }
 
 int rcd_holders_narrow(rcd_holders_t *h, int64_t end_ns)
 {
     rcd_job_t *job = &h->job;
-    const rcd_links_t *old = rcd_reach_usable(h->s);
     rcd_group_t was, will, narrowed;
     rcd_reach_t a, b;
+    int rc;
 
-    for (unsigned n = 1; both_groups(old, &job->at_old, h->held, &job->at_new, &was, &will); n++) {
+    for (unsigned n = 1; (rc = both_groups(h, h->held, &was, &will)) > 0; n++) {
         const rcd_group_t *left = &was;
 
         if (!rcd_group_same(&was, &will)) {
@@ -271,13 +278,12 @@ int rcd_holders_narrow(rcd_holders_t *h, int64_t end_ns)
             return 1;
         }
     }
-    return 0;
+    return rc;
 }
 
 /* ---- marking --------------------------------------------------------------------------------- */
 
-/* 1 when a holder of one of the card's own links is under an order, 0, or -1. */
-static int any_listed(rcd_state_t *s, const rcd_group_t *g)
+int rcd_holders_any_listed(rcd_state_t *s, const rcd_group_t *g)
 {
     rcd_row_t row;
     int rc = 0;
@@ -294,26 +300,29 @@ static int any_listed(rcd_state_t *s, const rcd_group_t *g)
  * card reaches neither, so its links count and not its reach alone. 0 or -1. */
 static int mark_card(rcd_state_t *s, const rcd_group_t *was, const rcd_group_t *will)
 {
-    int rc = any_listed(s, was);
+    int rc = rcd_holders_any_listed(s, was);
 
-    rc = rc == 0 ? any_listed(s, will) : rc;
+    rc = rc == 0 ? rcd_holders_any_listed(s, will) : rc;
     return rc <= 0 ? rc : rcd_store_dirty(s, will->card);
 }
 
 static int mark_some(rcd_holders_t *h, int64_t end_ns)
 {
     rcd_job_t *job = &h->job;
-    const rcd_links_t *old = job->before, *fresh = rcd_reach_usable(h->s);
+    const rcd_links_t *fresh = rcd_reach_usable(h->s);
     rcd_group_t was, will;
+    int rc;
 
     /* links under another key have left nothing in Redis that these could meet */
-    if (old != NULL && (fresh == NULL || strcmp(old->head.under, fresh->head.under) != 0)) {
-        old = NULL;
+    job->mark_from = job->before;
+    if (job->before != NULL &&
+        (fresh == NULL || strcmp(job->before->head.under, fresh->head.under) != 0)) {
+        job->mark_from = NULL;
     }
     if (h->s->live == 0) {
         return 0;
     }
-    for (unsigned n = 1; both_groups(old, &job->at_old, fresh, &job->at_new, &was, &will); n++) {
+    for (unsigned n = 1; (rc = both_groups(h, fresh, &was, &will)) > 0; n++) {
         if (!rcd_group_same(&was, &will) && mark_card(h->s, &was, &will) < 0) {
             return -1;
         }
@@ -321,7 +330,7 @@ static int mark_some(rcd_holders_t *h, int64_t end_ns)
             return 1;
         }
     }
-    return 0;
+    return rc;
 }
 
 int rcd_holders_mark(rcd_holders_t *h, int64_t end_ns)

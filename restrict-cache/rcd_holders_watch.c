@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "rcd_holders_job.h"
 #include "rcd_log.h"
+#include "rcd_relink.h"
 
 #define HASH_MIN     16                   /* digits of the hash that name an import well enough */
 #define LINES_SHOWN  20                   /* refused lines in the status */
@@ -56,12 +57,12 @@ static int refill(rcd_state_t *s, uint64_t serial)
         return -1;
     }
     s->written.refill = 1;
-    if (rcd_store_save_written(s) < 0 || rcd_reach_serial_save(s, serial) < 0 ||
-        rcd_store_commit(s) < 0) {
+    if (rcd_store_save_written(s) < 0 || rcd_relink_clear(s) < 0 ||
+        rcd_reach_serial_save(s, serial) < 0 || rcd_store_commit(s) < 0) {
         rcd_store_rollback(s);
         return -1;
     }
-    return 0;
+    return rcd_reach_serial_load(s);
 }
 
 /* The configured file was imported last as this; zeros when it must be read again. */
@@ -255,6 +256,7 @@ void rcd_holders_progress(const rcd_holders_t *h, uint64_t *done, uint64_t *tota
     case RCD_JOB_READ:
         *done = 4 * (job->read < read ? job->read : read);
         return;
+    case RCD_JOB_RELINK:
     case RCD_JOB_MERGE:
         *done = 4 * read + (given > 0 ? read * job->given / given : 0);
         return;
@@ -265,7 +267,7 @@ void rcd_holders_progress(const rcd_holders_t *h, uint64_t *done, uint64_t *tota
     case RCD_JOB_WEIGH:
     case RCD_JOB_NARROW:
     case RCD_JOB_NARROW_INDEX:
-        *done = 6 * read + (n > 0 ? read * job->at_old / n : 0);
+        *done = 6 * read + (n > 0 ? read * job->walk.at / n : 0);
         return;
     case RCD_JOB_MARK:
         *done = 7 * read + (n > 0 ? read * job->at_new / n : 0);
@@ -312,6 +314,7 @@ void rcd_holders_status(const rcd_holders_t *h, cJSON *root)
 {
     const rcd_links_t *l = rcd_reach_links(h->s);
     cJSON *o = cJSON_AddObjectToObject(root, "holders");
+    rcd_links_head_t head;
     rcd_reach_counts_t counts = {0};
     const char *fault = h->fault;
 
@@ -320,16 +323,17 @@ void rcd_holders_status(const rcd_holders_t *h, cJSON *root)
                 "import the holders again";
     }
     (void) rcd_reach_counts(h->s, &counts);
+    rcd_holders_head(h, &head);
     cJSON_AddStringToObject(o, "fault", fault);
     cJSON_AddStringToObject(o, "file_fault", h->file_fault);
-    number(o, "links", l != NULL ? l->head.n : 0);
-    number(o, "cards", l != NULL ? l->head.counts.cards : 0);
-    number(o, "at", l != NULL ? (uint64_t) l->head.at : 0);
-    cJSON_AddStringToObject(o, "how", l != NULL ? rcd_links_how_names[l->head.how] : "");
-    cJSON_AddStringToObject(o, "user", l != NULL ? l->head.user : "");
-    number(o, "refused", l != NULL ? l->head.counts.refused : 0);
-    number(o, "doubt", l != NULL ? l->head.counts.doubt : 0);
-    number(o, "two", l != NULL ? l->head.counts.two : 0);
+    number(o, "links", head.n);
+    number(o, "cards", head.counts.cards);
+    number(o, "at", (uint64_t) head.at);
+    cJSON_AddStringToObject(o, "how", l != NULL ? rcd_links_how_names[head.how] : "");
+    cJSON_AddStringToObject(o, "user", head.user);
+    number(o, "refused", head.counts.refused);
+    number(o, "doubt", head.counts.doubt);
+    number(o, "two", head.counts.two);
     number(o, "two_listed", counts.two_cards);
     number(o, "over_cards", counts.over_cards);
     number(o, "over_orders", counts.over_orders);

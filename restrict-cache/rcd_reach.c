@@ -7,6 +7,7 @@
 #include <time.h>
 #include "rcd_audit_order.h"
 #include "rcd_reach.h"
+#include "rcd_relink.h"
 #include "rcd_sql.h"
 
 #define TOUCH_AT_ONCE  64                 /* cards of a holder in the order's own transaction */
@@ -66,24 +67,15 @@ struct rcd_reach_s {
 
 int rcd_reach_open(rcd_state_t *s)
 {
-    sqlite3_stmt *q;
-    int rc;
-
     s->reach = calloc(1, sizeof(*s->reach));
     if (s->reach == NULL) {
         snprintf(s->fault, sizeof(s->fault), "out of memory");
         return -1;
     }
-    if (rcd_sql_prepare(s, s->reach->stmt, sql, ST_N) != 0) {
+    if (rcd_sql_prepare(s, s->reach->stmt, sql, ST_N) != 0 || rcd_relink_open(s) != 0) {
         return -1;
     }
-    q = s->reach->stmt[ST_SERIAL];
-    rc = rcd_sql_step(s, q);
-    if (rc > 0) {
-        s->reach->serial = (uint64_t) rcd_sql_col(q, 0);
-        rcd_sql_done(q);
-    }
-    return rc < 0 ? -1 : 0;
+    return rcd_reach_serial_load(s);
 }
 
 void rcd_reach_close(rcd_state_t *s)
@@ -91,6 +83,7 @@ void rcd_reach_close(rcd_state_t *s)
     if (s->reach == NULL) {
         return;
     }
+    rcd_relink_close(s);
     rcd_sql_finalize(s->reach->stmt, ST_N);
     rcd_links_close(s->reach->links);
     free(s->reach);
@@ -117,6 +110,111 @@ const rcd_links_t *rcd_reach_usable(const rcd_state_t *s)
     return l != NULL && strcmp(l->head.under, s->reach->under) == 0 ? l : NULL;
 }
 
+/* Cards linked otherwise count beside the file that the journal knows. */
+static int overlaid(const rcd_state_t *s)
+{
+    const rcd_links_t *l = rcd_reach_usable(s);
+
+    return l != NULL && l->head.serial == s->reach->serial && rcd_relink_count(s) > 0;
+}
+
+int rcd_reach_group(rcd_state_t *s, const uint8_t card[JD_DIGEST_LEN], rcd_group_t *g)
+{
+    int rc = overlaid(s) ? rcd_relink_get(s, card, g) : 0;
+
+    if (rc == 0) {
+        rcd_group_of(rcd_reach_usable(s), card, g);
+    }
+    return rc < 0 ? -1 : 0;
+}
+
+/* The holder's next card of the file that is not linked otherwise: 1, 0, -1. */
+static int card_of_file(rcd_state_t *s, const uint8_t *holder, const uint8_t *after, uint8_t *card)
+{
+    const rcd_links_t *l = rcd_reach_usable(s);
+    uint64_t place;
+    rcd_holding_t h;
+    rcd_group_t g;
+    int rc;
+
+    if (l == NULL) {
+        return 0;
+    }
+    place = after != NULL ? rcd_links_holder_after(l, holder, after) : rcd_links_holder(l, holder);
+    for (; rcd_links_indexed(l, place, &h) && memcmp(h.holder, holder, JD_DIGEST_LEN) == 0;
+         place++) {
+        rc = overlaid(s) ? rcd_relink_get(s, h.card, &g) : 0;
+        if (rc < 0) {
+            return -1;
+        }
+        if (rc == 0) {
+            memcpy(card, h.card, JD_DIGEST_LEN);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int rcd_reach_card_of(rcd_state_t *s, const uint8_t holder[JD_DIGEST_LEN], const uint8_t *after,
+                      uint8_t card[JD_DIGEST_LEN])
+{
+    uint8_t other[JD_DIGEST_LEN];
+    int a = card_of_file(s, holder, after, card);
+    int b = overlaid(s) ? rcd_relink_of_holder(s, holder, after, other) : 0;
+
+    if (a < 0 || b < 0) {
+        return -1;
+    }
+    if (b > 0 && (a == 0 || memcmp(other, card, JD_DIGEST_LEN) < 0)) {
+        memcpy(card, other, JD_DIGEST_LEN);
+    }
+    return a > 0 || b > 0;
+}
+
+/* Makes walk->over the next card linked otherwise. 0 or -1. */
+static int walk_peek(rcd_state_t *s, rcd_reach_walk_t *walk, const uint8_t *after)
+{
+    int rc = overlaid(s) ? rcd_relink_next(s, after, &walk->over) : 0;
+
+    walk->peeked = rc > 0 ? 1 : -1;
+    return rc < 0 ? -1 : 0;
+}
+
+int rcd_reach_walk(rcd_state_t *s, rcd_reach_walk_t *walk, const uint8_t *other, rcd_group_t *g)
+{
+    const rcd_links_t *l = rcd_reach_usable(s);
+    uint8_t card[JD_DIGEST_LEN];
+    uint64_t next = walk->at;
+    int file, over;
+
+    if (walk->peeked == 0 && walk_peek(s, walk, NULL) != 0) {
+        return -1;
+    }
+    over = walk->peeked > 0;
+    file = rcd_group_read(l, &next, g);
+    if (file && over && memcmp(g->card, walk->over.card, JD_DIGEST_LEN) == 0) {
+        walk->at = next;                           /* the file's links of this card are over */
+        file = 0;
+    } else if (file && over) {
+        over = memcmp(walk->over.card, g->card, JD_DIGEST_LEN) < 0;
+        file = !over;
+    }
+    if (other != NULL && ((!file && !over) ||
+                          memcmp(other, over ? walk->over.card : g->card, JD_DIGEST_LEN) < 0)) {
+        memcpy(g->card, other, JD_DIGEST_LEN);
+        g->n = 0;
+        g->full = 0;
+        return 1;
+    }
+    if (over) {
+        *g = walk->over;
+        memcpy(card, g->card, JD_DIGEST_LEN);
+        return walk_peek(s, walk, card) != 0 ? -1 : 1;
+    }
+    walk->at = file ? next : walk->at;
+    return file;
+}
+
 void rcd_reach_rules(rcd_state_t *s, const rcd_rules_t *rules)
 {
     rcd_store_under_print(rules, s->reach->under);
@@ -132,35 +230,45 @@ int rcd_reach_serial_save(rcd_state_t *s, uint64_t serial)
     sqlite3_stmt *q = s->reach->stmt[ST_SERIAL_SAVE];
 
     rcd_sql_int(q, 1, (int64_t) serial);
-    if (rcd_sql_step(s, q) < 0) {
-        return -1;
+    return rcd_sql_step(s, q);
+}
+
+int rcd_reach_serial_load(rcd_state_t *s)
+{
+    sqlite3_stmt *q = s->reach->stmt[ST_SERIAL];
+    int rc = rcd_sql_step(s, q);
+
+    if (rc > 0) {
+        s->reach->serial = (uint64_t) rcd_sql_col(q, 0);
+        rcd_sql_done(q);
     }
-    s->reach->serial = serial;
-    return 0;
+    return rc < 0 ? -1 : rcd_relink_recount(s);
 }
 
 /* ---- orders touch cards ---------------------------------------------------------------------- */
 
 /*
- * Marks cards of `holder` from a place of the index: at most `max`, or until the time is over.
- * Returns 1 with the last card when there are more, 0 when there are not, -1.
+ * Marks cards of `holder` above `after` (NULL: all), at most `max`. Returns 1 with the last card when
+ * there may be more, 0 when there are not, -1.
  */
-static int mark_cards(rcd_state_t *s, const rcd_links_t *l, const uint8_t *holder, uint64_t place,
-                      unsigned max, uint8_t last[JD_DIGEST_LEN])
+static int mark_cards(rcd_state_t *s, const uint8_t *holder, const uint8_t *after, unsigned max,
+                      uint8_t last[JD_DIGEST_LEN])
 {
-    rcd_holding_t h;
+    uint8_t card[JD_DIGEST_LEN];
+    int rc;
 
-    for (unsigned n = 0; rcd_links_indexed(l, place, &h) &&
-                         memcmp(h.holder, holder, JD_DIGEST_LEN) == 0; place++) {
-        if (n++ == max) {
-            return 1;
+    for (unsigned n = 0; n < max; n++) {
+        rc = rcd_reach_card_of(s, holder, after, card);
+        if (rc <= 0) {
+            return rc;
         }
-        memcpy(last, h.card, JD_DIGEST_LEN);
-        if (h.flags & RCD_LINK_OWN && rcd_store_dirty(s, h.card) < 0) {
+        if (rcd_store_dirty(s, card) < 0) {
             return -1;
         }
+        memcpy(last, card, JD_DIGEST_LEN);
+        after = last;
     }
-    return 0;
+    return 1;
 }
 
 static int keep_touched(rcd_state_t *s, const uint8_t *holder, const uint8_t *after)
@@ -174,14 +282,9 @@ static int keep_touched(rcd_state_t *s, const uint8_t *holder, const uint8_t *af
 
 int rcd_reach_touch(rcd_state_t *s, const uint8_t holder[JD_DIGEST_LEN])
 {
-    const rcd_links_t *l = rcd_reach_usable(s);
     uint8_t last[JD_DIGEST_LEN];
-    int rc;
+    int rc = mark_cards(s, holder, NULL, TOUCH_AT_ONCE, last);
 
-    if (l == NULL) {
-        return 0;
-    }
-    rc = mark_cards(s, l, holder, rcd_links_holder(l, holder), TOUCH_AT_ONCE, last);
     return rc > 0 ? keep_touched(s, holder, last) : rc;
 }
 
@@ -216,14 +319,11 @@ static int64_t now_ns(void)
 
 static int expand_some(rcd_state_t *s, int64_t end_ns)
 {
-    const rcd_links_t *l = rcd_reach_usable(s);
     uint8_t holder[JD_DIGEST_LEN], after[JD_DIGEST_LEN];
     int rc;
 
     while ((rc = touched_next(s, holder, after)) > 0) {
-        rc = l == NULL ? 0
-                       : mark_cards(s, l, holder, rcd_links_holder_after(l, holder, after),
-                                    EXPAND_CHECK, after);
+        rc = mark_cards(s, holder, after, EXPAND_CHECK, after);
         if (rc > 0) {
             rc = keep_touched(s, holder, after);
         } else if (rc == 0) {
@@ -257,12 +357,9 @@ int rcd_reach_expand(rcd_state_t *s, int64_t end_ns)
 
 int rcd_reach_next(rcd_state_t *s, rcd_reach_cursor_t *c, uint8_t card[JD_DIGEST_LEN])
 {
-    const rcd_links_t *l = rcd_reach_usable(s);
-    rcd_holding_t h;
-    uint64_t place;
     int rc;
 
-    if (l == NULL) {
+    if (rcd_reach_usable(s) == NULL) {
         return 0;
     }
     if (!c->inside) {
@@ -273,15 +370,13 @@ int rcd_reach_next(rcd_state_t *s, rcd_reach_cursor_t *c, uint8_t card[JD_DIGEST
         c->holder_set = c->inside = 1;
         c->card_set = 0;
     }
-    place = c->card_set ? rcd_links_holder_after(l, c->holder, c->card)
-                        : rcd_links_holder(l, c->holder);
-    if (!rcd_links_indexed(l, place, &h) || memcmp(h.holder, c->holder, JD_DIGEST_LEN) != 0) {
+    rc = rcd_reach_card_of(s, c->holder, c->card_set ? c->card : NULL, card);
+    if (rc <= 0) {
         c->inside = 0;
-        return 2;
+        return rc < 0 ? -1 : 2;
     }
     c->card_set = 1;
-    memcpy(c->card, h.card, JD_DIGEST_LEN);
-    memcpy(card, h.card, JD_DIGEST_LEN);
+    memcpy(c->card, card, JD_DIGEST_LEN);
     return 1;
 }
 
@@ -343,17 +438,18 @@ static int note_two(rcd_state_t *s, const rcd_reach_t *r, rcd_reach_note_t *note
 int rcd_reach_of(rcd_state_t *s, const uint8_t card[JD_DIGEST_LEN], int64_t now, rcd_reach_t *out,
                  rcd_reach_note_t *note)
 {
-    const rcd_links_t *l = rcd_reach_usable(s);
     unsigned kept = 0;
     rcd_group_t g;
 
     out->n = 0;
     note->dropped = note->two = 0;
     note->wake = 0;
-    if (l == NULL || s->live == 0) {
+    if (rcd_reach_usable(s) == NULL || s->live == 0) {
         return 0;
     }
-    rcd_group_of(l, card, &g);
+    if (rcd_reach_group(s, card, &g) < 0) {
+        return -1;
+    }
     rcd_group_reach(&g, now, out);
     choose_terms(out, now, note);
     for (unsigned i = 0; i < out->n; i++) {

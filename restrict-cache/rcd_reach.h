@@ -22,6 +22,26 @@ rcd_links_t *rcd_reach_take(rcd_state_t *s, rcd_links_t *links);
 const rcd_links_t *rcd_reach_links(const rcd_state_t *s);
 /* The same when they were made under the key in use, else NULL. */
 const rcd_links_t *rcd_reach_usable(const rcd_state_t *s);
+/* All links of a card as they are in force, the file's or those changed since: 0 or -1. */
+int rcd_reach_group(rcd_state_t *s, const uint8_t card[JD_DIGEST_LEN], rcd_group_t *g);
+/* The next card that is linked to the holder, for whatever use, above `after` (NULL: the first): 1,
+ * 0, -1. It may be one that was linked otherwise in the file. */
+int rcd_reach_card_of(rcd_state_t *s, const uint8_t holder[JD_DIGEST_LEN], const uint8_t *after,
+                      uint8_t card[JD_DIGEST_LEN]);
+
+/*
+ * Walks over all cards in force by ascending digest. One call gives the lower of the next card and
+ * `other` (NULL: none), the latter with no link when it has none: 1, 0 the end, -1. Begin with zeros;
+ * links must not change meanwhile.
+ */
+typedef struct {
+    uint64_t    at;                       /* entry of the file */
+    int         peeked;                   /* `over` is the next card linked otherwise: 1, or -1 none */
+    rcd_group_t over;
+} rcd_reach_walk_t;
+
+int rcd_reach_walk(rcd_state_t *s, rcd_reach_walk_t *walk, const uint8_t *other, rcd_group_t *g);
+
 /* The key and normalisers in use. */
 void rcd_reach_rules(rcd_state_t *s, const rcd_rules_t *rules);
 
@@ -80,9 +100,11 @@ int rcd_reach_counts(rcd_state_t *s, rcd_reach_counts_t *out);
 
 /* ---- links touch cards ------------------------------------------------------------------------- */
 
-/* Serial of the links whose effect the journal has; saved inside the caller's transaction. */
+/* Serial of the links whose effect the journal has; saved inside the caller's transaction, and loaded
+ * after its commit, with what rcd_relink holds. */
 uint64_t rcd_reach_serial(const rcd_state_t *s);
 int rcd_reach_serial_save(rcd_state_t *s, uint64_t serial);
+int rcd_reach_serial_load(rcd_state_t *s);
 /* 1 when a holder that the card reaches has a live order, 0 not, -1. */
 int rcd_reach_listed(rcd_state_t *s, const rcd_reach_t *reach);
 

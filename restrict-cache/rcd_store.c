@@ -7,6 +7,7 @@
 #include "rcd_audit.h"
 #include "rcd_ledger_rows.h"
 #include "rcd_reach.h"
+#include "rcd_relink.h"
 #include "rcd_sql.h"
 
 #define APPLICATION_ID  0x6a646a31       /* "jdj1" */
@@ -45,6 +46,7 @@ static const char *const schemas[] = {
     rcd_audit_schema,
     rcd_ledger_schema,
     rcd_reach_schema,
+    rcd_relink_schema,
 };
 
 #define ROW "number, digest, measures, flags, served, start, until, first_from, deadline, grounds,"\

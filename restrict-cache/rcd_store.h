@@ -78,6 +78,7 @@ struct rcd_state_s {
     struct rcd_audit_s *audit;
     struct rcd_ledger_rows_s *ledger;      /* statements of rcd_ledger_rows */
     struct rcd_reach_s *reach;             /* links in force */
+    struct rcd_relink_s *relink;           /* statements of rcd_relink */
     char          fault[160];
 };
 
