@@ -125,7 +125,7 @@ rcd_links_writer_t *rcd_links_writer_create(const char *dir, const char *name);
 int rcd_links_writer_put(rcd_links_writer_t *w, const rcd_holding_t *h);
 /* Writes the index until CLOCK_MONOTONIC is at `end_ns`: 1 more to do, 0 done, -1 with errno. */
 int rcd_links_writer_index(rcd_links_writer_t *w, int64_t end_ns);
-/* The header, and everything to the disk: head->n is set. 0, or -1 with errno. */
+/* The header, and everything to the disk: head->n is set. Again: another header. 0, or -1 with errno. */
 int rcd_links_writer_seal(rcd_links_writer_t *w, rcd_links_head_t *head);
 /* Entries put so far. */
 uint64_t rcd_links_writer_count(const rcd_links_writer_t *w);

@@ -29,6 +29,7 @@ struct rcd_links_writer_s {
     uint8_t     buf[BUFFER];
     size_t      used;
     size_t      unflushed;
+    uint8_t     body[32];                 /* once sealed */
 };
 
 rcd_links_writer_t *rcd_links_writer_create(const char *dir, const char *name)
@@ -160,13 +161,13 @@ int rcd_links_writer_index(rcd_links_writer_t *w, int64_t end_ns)
 
 int rcd_links_writer_seal(rcd_links_writer_t *w, rcd_links_head_t *head)
 {
-    uint8_t body[32], bytes[RCD_LINKS_HEADER];
+    uint8_t bytes[RCD_LINKS_HEADER];
 
-    if (buffer_write(w) != 0 || EVP_DigestFinal_ex(w->md, body, NULL) != 1) {
+    if (!w->sealed && (buffer_write(w) != 0 || EVP_DigestFinal_ex(w->md, w->body, NULL) != 1)) {
         return -1;
     }
     head->n = w->n;
-    rcd_links_head_encode(head, body, bytes);
+    rcd_links_head_encode(head, w->body, bytes);
     if (pwrite(w->fd, bytes, sizeof(bytes), 0) != (ssize_t) sizeof(bytes) || fsync(w->fd) != 0) {
         return -1;
     }
