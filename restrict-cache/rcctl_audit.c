@@ -343,6 +343,7 @@ int rcctl_audit_verify(rcctl_t *r, int argc, char **argv)
     }
     if (operator_keys(r, &o) == 0 && office_keys(r, &o) == 0) {
         v.operator_keys = o.operator_set;
+        v.signed_expected = o.keys != NULL;
         v.office_keys = o.office_set;
         rc = verify_file(&o, &v, r->json);
     }

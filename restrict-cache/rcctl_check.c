@@ -10,6 +10,7 @@
 #include "core/jd_policy.h"
 #include "core/jd_subject.h"
 #include "rcctl_redis.h"
+#include "rcctl_spool.h"
 #include "rcd_clock.h"
 
 #define MAX_STALE_DEFAULT  "3600"     /* of the gate's max_stale */
@@ -413,6 +414,9 @@ int rcctl_check(rcctl_t *r, int argc, char **argv)
     raw_len = read_identifier(file, raw);
     if (raw_len < 0) {
         return RCCTL_USAGE;
+    }
+    if (rcctl_spool_note(r, "check") != 0) {
+        rcctl_error("it is not noted in the audit chain that check was used");
     }
     c = rcctl_redis_open(r->config, check.why, sizeof(check.why));
     if (c == NULL) {

@@ -54,6 +54,13 @@ static const char *token_read(const rcd_jwks_t *keys, const char *jws, const cha
     return *claims != NULL ? NULL : why;
 }
 
+static void take(const cJSON *o, const char *name, char *out, size_t size)
+{
+    const char *text = rcd_json_string(o, name);
+
+    snprintf(out, size, "%s", text != NULL ? text : "");
+}
+
 /* Member `name` is `want`; an empty `want` is anything. */
 static int is(const cJSON *o, const char *name, const char *want)
 {
@@ -83,6 +90,8 @@ const char *rcd_audit_checkpoint_read(const rcd_audit_verify_t *v, const char *j
     } else if (why == NULL && place_read(o, "n", "hash", &out->n, out->hash) != 0) {
         why = "it names no record";
     }
+    take(o, "iss", out->iss, sizeof(out->iss));
+    take(o, "list", out->list, sizeof(out->list));
     cJSON_Delete(o);
     return why;
 }
@@ -98,10 +107,9 @@ const char *rcd_audit_receipt_read(const rcd_audit_verify_t *v, const char *jws,
         return why;
     }
     place = cJSON_GetObjectItemCaseSensitive(o, "checkpoint");
-    snprintf(out->batch, sizeof(out->batch), "%s",
-             rcd_json_string(o, "batch") != NULL ? rcd_json_string(o, "batch") : "");
-    snprintf(out->batch_hash, sizeof(out->batch_hash), "%s",
-             rcd_json_string(o, "hash") != NULL ? rcd_json_string(o, "hash") : "");
+    take(o, "iss", out->iss, sizeof(out->iss));
+    take(o, "batch", out->batch, sizeof(out->batch));
+    take(o, "hash", out->batch_hash, sizeof(out->batch_hash));
     if (!is(o, "iss", v->office) || !is(o, "aud", v->iss)) {
         why = "iss or aud is another";
     } else if (out->batch[0] == '\0' || out->batch_hash[0] == '\0') {

@@ -12,6 +12,8 @@ typedef struct {
     uint8_t  hash[RCD_AUDIT_HASH_LEN];
     int64_t  iat;
     char     kid[RCD_KID_MAX + 1];
+    char     iss[RCD_AUDIT_SIGNED_MAX];
+    char     list[RCD_AUDIT_SIGNED_MAX];
     char     batch[65];                /* of receipts */
     char     batch_hash[129];
 } rcd_audit_claims_t;

@@ -13,6 +13,7 @@
 #include "rcd_json.h"
 
 #define BATCHES_MAX  256               /* reported, and their receipt still to come */
+#define PLACES_MAX   4096              /* checkpoints that a batch may still name */
 
 const char *const rcd_audit_damage_names[RCD_AUDIT_DAMAGE_N] = {
     "whole", "changed", "removed", "inserted", "reordered", "cut", "rebuilt", "checkpoint", "receipt",
@@ -27,6 +28,11 @@ typedef struct {
     uint8_t                 hash[RCD_AUDIT_HASH_LEN];       /* of the record before */
     rcd_audit_batch_t       batch[BATCHES_MAX];             /* a ring */
     unsigned                batches;
+    struct {
+        uint64_t n;
+        uint8_t  hash[RCD_AUDIT_HASH_LEN];
+    }                       place[PLACES_MAX];              /* of checkpoints, a ring */
+    uint64_t                places;
 } verify_t;
 
 __attribute__((format(printf, 4, 5)))
@@ -128,12 +134,24 @@ static cJSON *members(const rcd_audit_line_t *line)
     return o;
 }
 
+/* A chain is one operator's, of one list, and for one office: the first token says which, where the
+ * caller does not know. */
+static void party_keep(char party[RCD_AUDIT_SIGNED_MAX], const char *told)
+{
+    if (party[0] == '\0') {
+        snprintf(party, RCD_AUDIT_SIGNED_MAX, "%s", told);
+    }
+}
+
 static void checkpoint_check(verify_t *c, const rcd_audit_line_t *line, const cJSON *o)
 {
     rcd_audit_verify_t *v = c->v;
     rcd_audit_claims_t claims;
     const char *why;
 
+    c->place[c->places % PLACES_MAX].n = line->n - 1;
+    memcpy(c->place[c->places % PLACES_MAX].hash, line->prev, sizeof(line->prev));
+    c->places++;
     if (v->operator_keys == NULL) {
         v->checkpoints++;
         return;
@@ -148,18 +166,39 @@ static void checkpoint_check(verify_t *c, const rcd_audit_line_t *line, const cJ
                 " does not vouch for this chain: %s", line->n, why);
         return;
     }
+    party_keep(v->iss, claims.iss);
+    party_keep(v->list, claims.list);
     v->checkpoints++;
     v->checkpoint.n = claims.n;
     v->checkpoint.at = claims.iat;
     memcpy(v->checkpoint.kid, claims.kid, sizeof(claims.kid));
 }
 
-static void batch_remember(verify_t *c, const cJSON *o)
+/* 1 when the chain has a checkpoint at this place; too long ago to be known counts as one. */
+static int has_checkpoint(const verify_t *c, uint64_t n, const uint8_t hash[RCD_AUDIT_HASH_LEN])
+{
+    uint64_t known = c->places < PLACES_MAX ? c->places : PLACES_MAX;
+
+    for (uint64_t i = 0; i < known; i++) {
+        if (c->place[i].n == n && memcmp(c->place[i].hash, hash, RCD_AUDIT_HASH_LEN) == 0) {
+            return 1;
+        }
+    }
+    return c->places > PLACES_MAX && n < c->place[c->places % PLACES_MAX].n;
+}
+
+static void batch_check(verify_t *c, const rcd_audit_line_t *line, const cJSON *o)
 {
     rcd_audit_batch_t *b = &c->batch[c->batches % BATCHES_MAX];
 
-    if (rcd_audit_batch_read(o, b) == 0) {
-        c->batches++;
+    if (rcd_audit_batch_read(o, b) != 0) {
+        return;
+    }
+    c->batches++;
+    if (b->n > 0 && !has_checkpoint(c, b->n, b->chain_hash)) {
+        damaged(c, RCD_AUDIT_REBUILT, line->n, "record %" PRIu64 ": with this batch went a checkpoint "
+                "over record %" PRIu64 " that the chain does not have: what is before it was rewritten",
+                line->n, b->n);
     }
 }
 
@@ -207,6 +246,7 @@ static void receipt_check(verify_t *c, const rcd_audit_line_t *line, const cJSON
                 line->n, why);
         return;
     }
+    party_keep(v->office, claims.iss);
     v->receipts++;
     v->receipts_bare += claims.n == 0;
     if (claims.n > v->receipt.n) {
@@ -241,18 +281,13 @@ static void look_into(verify_t *c, const rcd_audit_line_t *line)
         const char *kind;
         void      (*check)(verify_t *c, const rcd_audit_line_t *line, const cJSON *o);
     } kinds[] = {
+        {"batch", batch_check},
         {"checkpoint", checkpoint_check},
         {"receipt", receipt_check},
         {"chain", chain_check},
     };
     cJSON *o;
 
-    if (strcmp(line->kind, "batch") == 0) {
-        o = members(line);
-        batch_remember(c, o);
-        cJSON_Delete(o);
-        return;
-    }
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (strcmp(line->kind, kinds[i].kind) == 0) {
             o = members(line);
@@ -300,8 +335,9 @@ static void take_line(verify_t *c, const char *text, size_t len)
         damaged(c, RCD_AUDIT_CHANGED, v->last_n + 1, "line %" PRIu64 ", where record %" PRIu64
                 " should stand, %s", c->line_n, v->last_n + 1, why);
     } else if (!line.genuine) {
-        damaged(c, RCD_AUDIT_CHANGED, line.n, "record %" PRIu64 ": its bytes do not have the hash that "
-                "it names", line.n);
+        damaged(c, RCD_AUDIT_CHANGED, v->last_n + 1, "line %" PRIu64 ", where record %" PRIu64
+                " should stand: its bytes do not have the hash that it names", c->line_n,
+                v->last_n + 1);
     } else if (line.n != v->last_n + 1 || memcmp(line.prev, c->hash, sizeof(c->hash)) != 0) {
         misplaced(c, &line);
     } else {
@@ -331,6 +367,10 @@ static void end_check(verify_t *c)
         damaged(c, RCD_AUDIT_CUT, v->last_n + 1, "the file ends with record %" PRIu64 ", a receipt or "
                 "checkpoint in the office's hands is over record %" PRIu64 ": what is behind %" PRIu64
                 " was cut off", v->last_n, top, v->last_n);
+    }
+    if (v->operator_keys != NULL && v->signed_expected && v->records > 0 && v->checkpoints == 0) {
+        damaged(c, RCD_AUDIT_REBUILT, 1, "no record is vouched for by the operator's key: the file was "
+                "rebuilt without it, or never signed");
     }
     if (v->operator_keys != NULL && v->known_checkpoint > v->checkpoint.n) {
         damaged(c, RCD_AUDIT_REBUILT, v->known_checkpoint, "the journal knows a checkpoint over record %"

@@ -35,8 +35,10 @@ typedef struct {                       /* a record that a signature names */
 } rcd_audit_signed_t;
 
 typedef struct {
-    /* in: NULL and "" where it is not known, then it is not verified */
+    /* in: NULL where it is not known, then it is not verified; of iss, office and list the first token
+     * tells what is "" */
     const rcd_jwks_t *operator_keys;   /* checkpoints */
+    int               signed_expected; /* a chain without any checkpoint is not the operator's */
     const rcd_jwks_t *office_keys;     /* receipts; NULL: receipts are not looked at */
     char              iss[RCD_AUDIT_SIGNED_MAX];       /* of checkpoints, aud of receipts */
     char              office[RCD_AUDIT_SIGNED_MAX];    /* iss of receipts */
