@@ -199,6 +199,15 @@ static void judge_holders(status_t *s)
     }
 }
 
+static void judge_audit(status_t *s)
+{
+    if (text(s, "audit", "fault")[0] != '\0') {
+        add_fault(s, "make room, or mend audit.log in the state folder; nothing is lost meanwhile",
+                  "the audit chain cannot be written, %" PRId64 " records wait in the journal: %s",
+                  number(s, "audit", "pending"), text(s, "audit", "fault"));
+    }
+}
+
 static void judge_daemon(status_t *s)
 {
     const char *redis_state = text(s, "redis", "state");
@@ -222,6 +231,7 @@ static void judge_daemon(status_t *s)
     judge_marks(s);
     judge_ledger(s);
     judge_holders(s);
+    judge_audit(s);
     if (strcmp(redis_state, "ready") != 0) {
         add_fault(s, "see Redis and [redis] of the configuration",
                   "the daemon's link to Redis is %s: %s", redis_state, text(s, "redis", "fault"));
@@ -308,6 +318,19 @@ static void print_time(const char *label, int64_t at)
     printf("  %-10s %s, %s ago\n", label, when, rcctl_span(age > 0 ? age : 0));
 }
 
+static void print_audit(const status_t *s)
+{
+    if (member(s, "audit", "records") == NULL) {
+        return;
+    }
+    printf("  %-10s %" PRId64 " records, ", "audit", number(s, "audit", "records"));
+    if (text(s, "audit", "kid")[0] == '\0') {
+        puts("nothing of the audit chain is signed: no [audit] key_file");
+    } else {
+        printf("signed up to record %" PRId64 "\n", number(s, "audit", "checkpoint"));
+    }
+}
+
 static void print_daemon(const status_t *s)
 {
     printf("daemon\n  %-10s %s%s, pid %" PRId64 ", version ", "state",
@@ -333,6 +356,7 @@ static void print_daemon(const status_t *s)
            number(s, "redis", "dirty"), number(s, "redis", "relief_pending"));
     printf("  %-10s %" PRId64 " periods open, %" PRId64 " totals without a receipt\n", "ledger",
            number(s, "ledger", "open"), number(s, "ledger", "unsent"));
+    print_audit(s);
 }
 
 static void print_meta(const jd_meta_t *m)

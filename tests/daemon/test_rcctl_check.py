@@ -39,6 +39,7 @@ class Desk:
         self.redis = self.server.client()
         self.list = jdschema.RedisList(self.redis, norm='card=upper,strip_zeros')
         (self.folder / 'state').mkdir(mode=0o700)
+        (self.folder / 'state' / 'inbox').mkdir(mode=0o700)      # as a daemon leaves it
         self.conf = self.folder / 'rc.conf'
         self.key(self.list.key)
         self.configure()
@@ -255,3 +256,21 @@ def test_help_and_version(desk):
         assert one.returncode == 0 and name in one.stdout and 'Exit codes' in one.stdout
     run = harness.rcctl(desk.conf, '--version')
     assert run.returncode == 0 and run.stdout.startswith('rcctl ')
+
+
+def test_each_use_leaves_a_note_that_says_who_and_never_about_whom(desk):
+    for raw in (CARD, '8100000002', ''):
+        desk.check(raw)
+    notes = [p for p in (desk.folder / 'state' / 'inbox').iterdir()]
+    assert len(notes) == 3
+    for p in notes:
+        note = json.loads(p.read_text())
+        assert set(note) == {'cmd', 'kind', 'unanswered', 'user'} and note['kind'] == 'check' and note['user']
+        assert p.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_a_place_for_the_note_it_answers_and_says_so(desk):
+    (desk.folder / 'state' / 'inbox').rmdir()
+    run = harness.rcctl(desk.conf, 'check', '--measure', 'bus.ride', stdin=CARD + '\n')
+    assert run.returncode == 1 and 'would be denied' in run.stdout
+    assert 'it is not noted in the audit chain that check was used' in run.stderr
