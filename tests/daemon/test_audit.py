@@ -1,6 +1,5 @@
 """The audit chain of a running daemon: what it records, what it survives, what it says when it cannot."""
 import json
-import os
 import random
 import resource
 import shutil
@@ -12,7 +11,7 @@ import time
 import jdschema
 import pytest
 from auditworld import claims_of, rcctl, read
-from fake_office import AUD, ISS, LIST, record
+from fake_office import AUD, LIST, record
 from feedworld import KEY
 from harness import BIN, wait_for
 
@@ -85,7 +84,7 @@ def test_an_orders_life(audited):
     a, o = audited.start(), audited.office
     o.publish(record('CS-1', card=CARD))
     a.feed.wait_orders(['CS-1'])
-    o.publish(record('CS-1', card=CARD, days=200))
+    a.feed.wait_acked(o.publish(record('CS-1', card=CARD, days=200)))
     a.feed.wait_acked(o.mark('CS-1', True), o.mark('CS-1', False), o.publish(record('CS-2', card=CARD, basis=None)))
     begun = int(time.time())
     jti = o.send('relief', o.event('lift', {'seq': o.relief_seq + 1, 'order': 'CS-1'}, toe=begun - 60))
@@ -571,7 +570,7 @@ def test_show(audited):
     begun = int(time.time())
     o.publish(record('CS-1'))
     o.publish(record('CS-10', card='10'))
-    o.publish(record('CS-1', days=200))
+    a.feed.wait_acked(o.publish(record('CS-1', days=200)))   # the lanes are not in step
     a.feed.wait_acked(o.mark('CS-1', True))
     jti = o.send('relief', o.event('lift', {'seq': o.relief_seq + 1, 'order': 'CS-1'}, toe=begun - 3600))
     o.relief_seq += 1
@@ -584,8 +583,7 @@ def test_show(audited):
     assert begun <= life['received'] <= life['applied'] and life['months'] == []
     assert life['lifted']['act'] == begun - 3600 and life['lifted']['sec_from_act'] >= 3600
     assert 0 <= life['lifted']['sec_from_signature'] <= 15
-    assert [r['kind'] for r in life['records']] == ['order.applied', 'order.amended', 'mark', 'lift'] or \
-        sorted(r['kind'] for r in life['records']) == ['lift', 'mark', 'order.amended', 'order.applied']
+    assert [r['kind'] for r in life['records']] == ['order.applied', 'order.amended', 'mark', 'lift']
     assert all(r['order'] == 'CS-1' for r in life['records'])
     text = rcctl('audit', 'show', '--order', 'CS-1', conf=a.feed.conf).stdout
     for word in ('received   signed', 'authority  Haicheng', 'amended    1 time', 'no denial in the ledger', 'objection  signed',
@@ -596,4 +594,3 @@ def test_show(audited):
     last = [json.loads(line) for line in p.stdout.splitlines()]
     assert [r['n'] for r in last] == [r['n'] for r in a.records()[-3:]]
     assert len(rcctl('audit', 'show', '--last', '1000', conf=a.feed.conf).stdout.splitlines()) == len(a.records())
-    assert os.path.exists(a.file) and ISS
