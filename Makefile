@@ -141,9 +141,9 @@ $(BUILD)/core_driver: $(BUILD)/obj/tests/core/core_driver.o $(CORE_LIB)
 
 # rules that history_driver can break: calls of them go through history_mutate.c
 MUTATED = rcd_store_relief rcd_decide_relief rcd_decide_order rcd_decide_stops rcd_decide_head rcd_stage_has \
-          rcd_order_start rcd_snapshot_begin jd_record_encode
-$(BUILD)/history_driver: $(BUILD)/obj/tests/daemon/history_driver.o $(BUILD)/obj/tests/daemon/history_mutate.o \
-                         $(RCD_LIB) $(CORE_LIB)
+          rcd_order_start rcd_snapshot_begin rcd_store_dirty rcd_group_reach jd_record_encode
+HISTORY = driver daemon gate mutate
+$(BUILD)/history_driver: $(HISTORY:%=$(BUILD)/obj/tests/daemon/history_%.o) $(RCD_LIB) $(CORE_LIB)
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(MUTATED:%=-Wl,--wrap=%) -o $@ $^ $(DAEMON_LIBS)
 

@@ -187,8 +187,9 @@ rcd_order_rc_t rcd_apply_refused(rcd_state_t *s, const rcd_source_t *from, rcd_r
 
 /* ---- relief lane ----------------------------------------------------------------------------- */
 
-/* The consequences of relief for the stored order: fully lifted ends it; an objection withdrawn
- * by the office clears the record's own flag. */
+/* The consequences of relief for the stored order: fully lifted ends it; an objection withdrawn by
+ * the office clears the record's own flag, unless the lane is further than this mark: then a snapshot
+ * that knew it may have brought the flag. */
 static int relieve_order(rcd_state_t *s, const rcd_event_t *ev, const rcd_relief_row_t *r)
 {
     rcd_row_t row;
@@ -200,7 +201,9 @@ static int relieve_order(rcd_state_t *s, const rcd_event_t *ev, const rcd_relief
     if ((row.measures & ~r->r.lifted) == 0) {
         return rcd_store_order_end(s, &row, RCD_END_LIFTED, ev->iat);
     }
-    if (ev->kind == RCD_EV_MARK && !r->r.objection && (row.flags & JD_ORDER_OBJECTION)) {
+    if (ev->kind == RCD_EV_MARK && !r->r.objection && (row.flags & JD_ORDER_OBJECTION) &&
+        jd_relief_mark(ev->epoch, ev->seq) >
+            jd_relief_mark(s->marks.epoch, s->marks.relief_seq)) {
         row.flags &= ~(unsigned) JD_ORDER_OBJECTION;
         return rcd_store_order_put(s, &row);
     }

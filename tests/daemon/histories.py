@@ -12,6 +12,7 @@ A history is a program: one event a line. What the office does and what reaches 
     approve                                       the operator approves the office's epoch
     start  stop  write  step N                    the daemon; its writer to Redis until nothing is left, or N steps
     at +SEC     wall D G                          time; errors of the wall clocks of daemon and gate
+    holders full|delta CARD,HOLDER,own|other,FROM,UNTIL|- ...     an import; "-" in a delta: CARD,HOLDER,- is removed
     jbackup  jrestore  rbackup  rrestore  flush   state directory and Redis
     gate                                          nginx is restarted
     ask                                           every subject, every measure
@@ -32,7 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import harness  # noqa: E402
 import jdschema  # noqa: E402
-from history_model import (BASE, DAY, MAX_STALE, NOTHING, SKEW, Cache, Head, Journal, Office, Relief, Token, Version)  # noqa: E402
+from history_model import (BASE, DAY, MAX_STALE, NOTHING, SKEW, Cache, Head, Journal, Link, Office, Relief, Token,  # noqa: E402
+                           Version, reached)
 
 MEASURES = 3
 
@@ -42,7 +44,15 @@ def cnid(n):
     return first + jdschema.cnid_check(first)
 
 
-SUBJECTS = {"p1": "cnid:" + cnid(1), "p2": "cnid:" + cnid(2)}
+def uscc(n):
+    first = f"91990000{n:09d}"
+    return first + jdschema.uscc_check(first)
+
+
+# p1 is a person, p2 a body
+SUBJECTS = {"p1": "cnid:" + cnid(1), "p2": "uscc:" + uscc(2), **{f"c{n}": f"card:9900{n:012d}" for n in (1, 2, 3)}}
+CARDS = ("c1", "c2", "c3")
+OPEN = 1 << 41
 
 
 def instant(t):
@@ -92,6 +102,9 @@ class History:
         self.exact = False                      # Redis holds what the journal says
         self.old_copy = False                   # Redis was restored, the daemon has not written since
         self.refill = True                      # Redis may be filled anew at the next write
+        self.unsure = False                     # the journal was restored: Redis may hold links that it has not
+        self.was_ahead = False
+        self.wrote_at = 0                       # the daemon's wall clock at the last write
         self.forget_gate()
         self.emit(f"at {BASE}")
 
@@ -131,6 +144,9 @@ class History:
         v = Version(number, subject, int(measures, 16), int(served), int(since), int(until), "o" in flags, "b" in flags or marked,
                     "x" not in flags)
         self.office.orders[number] = v
+        if v.measures & self.office.relief.get(number, NOTHING).lifted:
+            self.office.contradicted |= {number}
+            self.forget(number)
         self.token("changes", "order", number, v)
 
     def do_lift(self, number, mask):
@@ -175,10 +191,10 @@ class History:
         self.office.epoch += 1
         self.office.seq = self.office.relief_seq = 0
 
-    def forget(self):
+    def forget(self, only=None):
         """What neither journal nor Redis knows any more must come from the office again, before the next contact."""
         for kept in (self.freed, self.freed_written):
-            for number, r in list(kept.items()):
+            for number, r in [(n, r) for n, r in kept.items() if only in (None, n)]:
                 a, b = self.journal.relief.get(number, NOTHING), self.cache.relief.get(number, NOTHING)
                 kept[number] = Relief(r.lifted & (a.lifted | b.lifted), r.objection and (a.objection or b.objection), r.mark)
 
@@ -249,6 +265,30 @@ class History:
             j.approved = epoch
         self.emit(f"approve {epoch}", "approved" if good else "no")
 
+    # ---- holders
+
+    def do_holders(self, how, *items):
+        if not self.up or not items:
+            return
+        links = {} if how == "full" else dict(self.journal.links)
+        lines = []
+        for item in items:
+            card, holder, use, *term = item.split(",")
+            line = {"card": SUBJECTS[card].partition(":")[2], "holder": SUBJECTS[holder]}
+            if how == "delta":
+                links[card] = tuple(k for k in links.get(card, ()) if k.holder != holder)
+            if use == "-":
+                line["op"] = "remove"
+            else:
+                since, until = int(term[0]), OPEN if term[1] == "-" else int(term[1])
+                links[card] = links.get(card, ()) + (Link(holder, since, until, use == "own"),)
+                line.update({"use": use, "from": instant(since)}, **({} if until == OPEN else {"until": instant(until)}))
+            lines.append(json.dumps(line))
+        self.journal.links = links
+        self.exact = False
+        self.emit(f"holders {how} {len(lines)}", "imported")
+        self.lines.extend(lines)
+
     # ---- the daemon
 
     def do_start(self):
@@ -268,6 +308,8 @@ class History:
         office = self.journal.office_clock(self.now) if self.up else None
         if office is not None and self.journal.expire(min(self.now + self.wall_daemon, office)):
             self.exact = False
+        if any(self.wrote_at < k.until <= self.now + self.wall_daemon for links in self.journal.links.values() for k in links):
+            self.exact = False                  # a record may change by itself
 
     def ahead(self):
         j, c = self.journal, self.cache
@@ -286,8 +328,8 @@ class History:
         if not self.up:
             return
         if not self.views:
-            self.views = [(self.cache.orders, self.cache.relief)]
-        self.views.append((dict(self.journal.orders), self.merged_relief()))
+            self.views = [(self.cache.orders, self.cache.relief, self.cache.links)]
+        self.views.append((dict(self.journal.orders), self.merged_relief(), [self.journal.links]))
         self.exact = False
         self.loose()
         self.emit(f"step {n}", "any")
@@ -306,6 +348,7 @@ class History:
         c.relief = self.merged_relief()
         if self.ahead() and self.refill:
             c.office_at = office
+            self.was_ahead = True
             self.emit("write", "any")
         elif not j.known and not any(h.ended is None for h in j.orders.values()):
             self.emit("write", "any")
@@ -315,6 +358,10 @@ class History:
                 lo = None
                 hi = hi if c.filled else None
             c.contact = (lo if self.run_contact[0] is None else self.run_contact[0], max_of(self.run_contact[1], hi))
+            if not c.filled or self.was_ahead:
+                self.unsure = False
+            c.links = c.links + [j.links] if self.unsure else [j.links]
+            self.was_ahead, self.wrote_at = False, self.now + self.wall_daemon
             c.filled, c.orders, c.mark, c.seq, c.office_at = True, dict(j.orders), (j.epoch, j.relief_seq), j.seq, office
             self.exact = True
             self.refill = False
@@ -343,6 +390,7 @@ class History:
         if self.journal_backup is None:
             return
         self.journal, self.up, self.exact, self.refill = self.journal_backup.copy(), False, False, True
+        self.unsure = True
         self.emit("jrestore")
         self.forget()
 
@@ -376,7 +424,7 @@ class History:
 
     def do_ask(self):
         c, g = self.cache, self
-        views = self.views or [(c.orders, c.relief)]
+        views = self.views or [(c.orders, c.relief, c.links)]
         wall = self.now + self.wall_gate
         marks = [c.mark]
         if self.meta_open:
@@ -400,18 +448,21 @@ class History:
                 self.weigh(may, views, wall, office, self.gate_contact[1], self.freed_written if not self.old_copy else {})
         if self.exact and surely and len(offices) == 1:
             self.weigh(must, views, wall, *offices, self.gate_contact[0], {})
+            if self.unsure or self.wall_daemon or self.wrote_at > self.now:
+                must = {at: due for at, due in must.items() if at[0] not in CARDS}
         expected = {}
-        for number, (subject, mask, until) in may.items():
-            expected.setdefault(subject, []).append((number, mask, until, number in must and must[number][1]))
+        for (subject, number), (mask, until) in may.items():
+            due = must.get((subject, number), (0, 0))[0]
+            expected.setdefault(subject, []).append((number, mask, until, due))
         self.lines.append("ask " + " ".join(SUBJECTS.values()))
         for name in SUBJECTS:
             self.expected.append((len(self.events), expected.get(name, ())))
 
     def weigh(self, out, views, wall, office, contact, freed):
-        """Into `out`: number -> (subject, mask of measures for which a denial is lawful, until)."""
+        """Into `out`: (subject or card, number) -> (mask of measures for which a denial is lawful, until)."""
         if contact is None or max(wall, office) - contact > MAX_STALE or abs(wall - office) > SKEW:
             return
-        for i, (orders, _) in enumerate(views):
+        for i, (orders, _, links) in enumerate(views):
             for number, held in orders.items():
                 v = held.version
                 if held.ended or v.observe or v.objection or not (v.start <= wall < v.until and v.start <= office < v.until):
@@ -419,12 +470,15 @@ class History:
                 never = freed.get(number, NOTHING)
                 if never.objection and self.freed[number].objection:
                     continue
-                for _, relief in views[i:]:
+                mask = 0
+                for _, relief, _ in views[i:]:
                     r = relief.get(number, NOTHING)
-                    mask = 0 if r.objection else v.measures & ~r.lifted & ~never.lifted
-                    if mask:
-                        old = out.get(number)
-                        out[number] = (v.subject, mask | (old[1] if old else 0), v.until)
+                    mask |= 0 if r.objection else v.measures & ~r.lifted & ~never.lifted
+                if not mask:
+                    continue
+                at = [v.subject] + [c for c in CARDS if any(reached(m.get(c, ()), v.subject, wall, office) for m in links)]
+                for subject in at:
+                    out[subject, number] = (mask | out.get((subject, number), (0, 0))[0], v.until)
 
 
 def max_of(a, b):

@@ -2,11 +2,11 @@
 
 from random import Random
 
-from histories import SUBJECTS, History
+from histories import CARDS, History
 from history_model import DAY
 
 NUMBERS = ("A", "B", "C")
-PEOPLE = tuple(SUBJECTS)
+PEOPLE = ("p1", "p2")
 UNTIL = (700, 4000, 2 * DAY, 90 * DAY, 90 * DAY, 90 * DAY)
 STEPS = (1, 1, 2, 6, 30, 250, 400, 1800, 3700, DAY)
 
@@ -21,7 +21,9 @@ THEMES = [
     {"obackup": 5, "orestore": 5, "onew": 2, "approve": 6, "snapshot": 8, "amend": 6},
     {"snapshot": 14, "hole": 6, "meanwhile": 6, "amend": 8, "mark": 6},
     {"step": 14, "amend": 8, "mark": 8, "flush": 3, "restart": 4},
-    {"amend": 6, "mark": 6, "at": 6, "wall": 2, "flush": 2, "rbackup": 2, "rrestore": 2, "restart": 4, "gate": 2, "jbackup": 3,
+    {"cards": 24, "at": 6, "restart": 3, "lift": 3},
+    {"cards": 16, "flush": 3, "wall": 4, "jbackup": 3, "jrestore": 3, "step": 6, "amend": 6},
+    {"cards": 4, "amend": 6, "mark": 6, "at": 6, "wall": 2, "flush": 2, "rbackup": 2, "rrestore": 2, "restart": 4, "gate": 2, "jbackup": 3,
      "jrestore": 3, "obackup": 2, "orestore": 2, "onew": 1, "approve": 3, "snapshot": 6, "hole": 2, "meanwhile": 3, "step": 4},
 ]
 
@@ -178,6 +180,35 @@ class Maker:
             self.do("write")
         self.do("ask")
 
+    def cards(self):
+        """Issued, re-issued, returned, passed on, used by another, held by two at once, to come."""
+        r, now, known = self.r, self.h.now, self.h.journal.links
+        card, holder = r.choice(CARDS), self.person()
+        other = PEOPLE[1 - PEOPLE.index(holder)]
+        since = now - DAY
+        lines = {
+            "own": [f"{card},{holder},own,{since},-"],
+            "reissue": [f"{card},{holder},own,{since},{now}", f"{r.choice([c for c in CARDS if c != card])},{holder},own,{now},-"],
+            "return": [f"{card},{k.holder},-" for k in known.get(card, ())][:1],
+            "pass on": [f"{card},{holder},own,{since},{now + r.choice((0, 0, 60, 700))}", f"{card},{other},own,{now + 700},-"],
+            "taken over": [f"{card},{holder},-", f"{card},{other},own,{since},-"],
+            "other": [f"{card},{holder},other,{since},-"],
+            "two": [f"{card},{holder},own,{since},{r.choice(('-', now + 300))}", f"{card},{other},own,{since},-"],
+            "to come": [f"{card},{holder},own,{now + r.choice((5, 300, 3000))},{now + 90 * DAY}"],
+            "short": [f"{card},{holder},own,{since},{now + r.choice((5, 300, 3000))}"],
+        }[r.choice(("own", "own", "own", "reissue", "return", "pass on", "taken over", "other", "two", "to come", "short"))]
+        how = "delta"
+        if lines and r.random() < 0.3:
+            how = "full"
+            lines = [l for l in lines if not l.endswith("-") or l.count(",") > 2]
+            named = {l.split(",")[0] for l in lines}
+            lines += [f"{c},{k.holder},{'own' if k.own else 'other'},{k.since},{k.until if k.until < 1 << 40 else '-'}"
+                      for c, links in known.items() if c not in named and r.random() < 0.8 for k in links]
+        self.do(f"holders {how} " + " ".join(lines))
+        if r.random() < 0.8:
+            self.do("write")
+        self.do("ask")
+
     def plain(self, text):
         self.do(text)
         if text not in ("obackup", "jbackup", "rbackup", "onew"):
@@ -221,6 +252,8 @@ class Maker:
         for _ in range(r.choice((1, 2, 2, 3))):
             self.publish()
         self.do("start")
+        if r.random() < 0.7:
+            self.cards()
         if r.random() < 0.7:
             self.snapshot()
             self.contact()

@@ -52,7 +52,8 @@ class Head:
 
     def __init__(self, iat, office, records=None):
         self.iat, self.epoch, self.seq, self.relief_seq = iat, office.epoch, office.seq, office.relief_seq
-        self.relief, self.records = dict(office.relief), records
+        self.relief = {n: r for n, r in office.relief.items() if n not in office.contradicted}
+        self.records = records
 
 
 class Relief:
@@ -82,6 +83,36 @@ class Relief:
 NOTHING = Relief()
 
 
+class Link:
+    """A card is `holder`'s in [since, until); `own`: not merely used by them."""
+
+    __slots__ = ("holder", "since", "until", "own")
+
+    def __init__(self, holder, since, until, own=True):
+        self.holder, self.since, self.until, self.own = holder, since, until, own
+
+
+def terms(links):
+    """(holder, since, until) of own links, those of one holder that touch made one."""
+    out = []
+    for link in sorted((k for k in links if k.own), key=lambda k: (k.holder, k.since)):
+        if out and out[-1][0] == link.holder and link.since <= out[-1][2]:
+            out[-1] = (link.holder, out[-1][1], max(out[-1][2], link.until))
+        else:
+            out.append((link.holder, link.since, link.until))
+    return out
+
+
+def reached(links, holder, *clocks):
+    """Whether the holder's orders reach the card, by all clocks: it is theirs, and nobody else's now or later in this term."""
+    all_terms = terms(links)
+    for h, since, until in all_terms:
+        if h == holder and all(since <= c < until for c in clocks):
+            both = max((min(until, u) for o, s, u in all_terms if o != holder and max(since, s) < min(until, u)), default=since)
+            return all(c >= both for c in clocks)
+    return False
+
+
 class Held:
     """The version of a number that the daemon holds, and how it ended: None, "over" (expired or dropped: nothing of it is in force
     any more, and to bring it back is to add all of it), "refused" (a later version contradicts it or cannot be read)."""
@@ -106,6 +137,7 @@ class Office:
         self.epoch, self.seq, self.relief_seq = 1, 0, 0
         self.orders = {}               # number -> newest Version
         self.relief = {}               # number -> Relief
+        self.contradicted = frozenset()     # numbers that it published again although it had lifted them
 
     def copy(self):
         o = copy(self)
@@ -134,6 +166,7 @@ class Journal:
         self.relief_iat = self.head_iat = self.head_relief = -BASE
         self.orders = {}               # number -> Held
         self.relief = {}               # number -> Relief
+        self.links = {}                # card -> (Link, ...); never changed, only replaced
         self.clock = None              # (iat, when it came, highest value given out)
 
     def copy(self):
@@ -172,7 +205,8 @@ class Journal:
         new = old.lift(t.value) if t.kind == "lift" else old.marked(t.value, (t.epoch, t.seq))
         self.relief[t.number] = new
         held = self.orders.get(t.number)
-        if t.kind == "mark" and new is not old and not new.objection and held and held.version.objection:
+        beyond = (t.epoch, t.seq) > (self.epoch, self.relief_seq)      # else a snapshot may know more than this mark
+        if t.kind == "mark" and new is not old and not new.objection and held and held.version.objection and beyond:
             self.orders[t.number] = Held(held.version.but(objection=False), held.first, held.ended, held.over)
         at = (t.lane, t.epoch, t.seq)
         if t.epoch < self.epoch:
@@ -306,6 +340,7 @@ class Cache:
     def __init__(self):
         self.filled = False
         self.orders, self.relief = {}, {}
+        self.links = [{}]              # what it may have been written by; one = for sure
         self.mark, self.seq = (0, 0), 0
         self.office_at = None
         self.contact = (None, None)    # the latest that can be known for sure, the latest that is possible

@@ -7,7 +7,7 @@
 #include "history.h"
 #include "rcd_apply.h"
 #include "rcd_decide.h"
-#include "rcd_fill.h"
+#include "rcd_reach.h"
 #include "rcd_stage.h"
 #include "rcd_store.h"
 
@@ -31,6 +31,10 @@ typedef enum {
     NEVER_STALE,         /* the gate does not ask how old the list is */
     WALL_CLOCK_ALONE,    /* the gate does not ask the office clock */
     GATE_FORGETS,        /* the gate does not remember how much relief it has seen */
+    LINK_KEPT,           /* an import of holders does not write the cards that changed */
+    LINK_WITHOUT_TERM,   /* the gate is not told from when until when a card is whose */
+    TWO_HOLDERS_BOTH,    /* a card that two hold at once is both's */
+    OTHER_IS_OWN,        /* a card that is merely used is taken for one's own */
     MUTATIONS
 } mutation_t;
 
@@ -39,6 +43,7 @@ static const char *const names[MUTATIONS] = {
     "lift-frees-all",  "orders-merged",   "mark-by-arrival",  "aggravated-taken",  "ended-comes-back",
     "subject-kept",    "absence-ignored", "old-snapshot",     "served-ignored",    "contact-early",
     "contact-from-disk", "never-stale",   "wall-clock-alone", "gate-forgets",
+    "link-kept",       "link-without-term", "two-holders-both", "other-is-own",
 };
 
 static mutation_t chosen;
@@ -68,6 +73,13 @@ void mutate_start(rcd_state_t *s)
     } else if (chosen == CONTACT_FROM_DISK) {
         s->contact = s->marks.verified_at;
     }
+}
+
+static int importing;
+
+void mutate_importing(int on)
+{
+    importing = on;
 }
 
 int mutate_relief(rcd_state_t *s, const rcd_event_t *ev)
@@ -145,6 +157,35 @@ jd_record_rc_t __wrap_jd_record_encode(const jd_key_t *k, const uint8_t digest[J
                                        uint64_t era, jd_order_t *orders, unsigned n,
                                        uint16_t observed, uint8_t *out, size_t out_size,
                                        size_t *out_len);
+
+int __real_rcd_store_dirty(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN]);
+int __wrap_rcd_store_dirty(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN]);
+void __real_rcd_group_reach(const rcd_group_t *g, int64_t now, rcd_reach_t *out);
+void __wrap_rcd_group_reach(const rcd_group_t *g, int64_t now, rcd_reach_t *out);
+
+int __wrap_rcd_store_dirty(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN])
+{
+    return chosen == LINK_KEPT && importing ? 0 : __real_rcd_store_dirty(s, digest);
+}
+
+void __wrap_rcd_group_reach(const rcd_group_t *g, int64_t now, rcd_reach_t *out)
+{
+    rcd_group_t one = *g;
+    rcd_reach_t reach;
+
+    for (unsigned i = 0; chosen == OTHER_IS_OWN && i < one.n; i++) {
+        one.link[i].flags |= RCD_LINK_OWN;
+    }
+    __real_rcd_group_reach(&one, now, out);
+    for (unsigned i = 0; chosen == TWO_HOLDERS_BOTH && i < g->n && out->n < RCD_REACH_MAX; i++) {
+        one.n = 1;
+        one.link[0] = g->link[i];
+        __real_rcd_group_reach(&one, now, &reach);
+        if (reach.n > 0 && out->n_two > 0) {
+            out->term[out->n++] = reach.term[0];
+        }
+    }
+}
 
 int __wrap_rcd_store_relief(rcd_state_t *s, const char *number, rcd_relief_row_t *r)
 {
@@ -236,6 +277,12 @@ jd_record_rc_t __wrap_jd_record_encode(const jd_key_t *k, const uint8_t digest[J
 {
     for (unsigned i = 1; chosen == ORDERS_MERGED && i < n; i++) {
         orders[0].measures |= orders[i].measures;
+    }
+    for (unsigned i = 0; chosen == LINK_WITHOUT_TERM && i < n; i++) {
+        if (orders[i].flags & JD_ORDER_LINKED) {
+            orders[i].link_from = 0;
+            orders[i].link_until = JD_LINK_OPEN;
+        }
     }
     return __real_jd_record_encode(k, digest, era, orders,
                                    chosen == ORDERS_MERGED && n > 1 ? 1 : n, observed, out,

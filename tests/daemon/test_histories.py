@@ -42,6 +42,10 @@ MUTATIONS = {
     "never-stale": "the gate does not ask how old the list is",
     "wall-clock-alone": "the gate does not ask the office clock",
     "gate-forgets": "the gate does not remember how much relief it has seen",
+    "link-kept": "an import of holders does not write the cards that changed",
+    "link-without-term": "the gate is not told from when until when a card is whose",
+    "two-holders-both": "a card that two hold at once is both's",
+    "other-is-own": "a card that is merely used is taken for one's own",
 }
 
 
