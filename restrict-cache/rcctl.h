@@ -96,6 +96,7 @@ int rcctl_quarantine(rcctl_t *r, int argc, char **argv);
 int rcctl_import(rcctl_t *r, int argc, char **argv);
 int rcctl_approve(rcctl_t *r, int argc, char **argv);
 int rcctl_audit(rcctl_t *r, int argc, char **argv);
+int rcctl_brake(rcctl_t *r, int argc, char **argv);
 int rcctl_holders(rcctl_t *r, int argc, char **argv);
 int rcctl_watch(rcctl_t *r, int argc, char **argv);
 int rcctl_ledger(rcctl_t *r, int argc, char **argv);

@@ -48,6 +48,8 @@ static const struct {
      "For the person at the counter: every order that affects them, in plain words. Reads\n"
      "scheme:identifier from standard input. It is noted that this was run, not about whom.",
      rcctl_holder_report},
+    {"brake", "--release M --reason TEXT",
+     "Lets the gates enforce measure M again after jd_brake has stopped it.", rcctl_brake},
     {"watch", "", "One line for each change of state, until interrupted.", rcctl_watch},
 };
 

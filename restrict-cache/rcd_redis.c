@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "rcd_brake.h"
 #include "rcd_log.h"
 #include "rcd_record.h"
 #include "rcd_writer.h"
@@ -258,7 +259,7 @@ static int do_ready(rcd_redis_t *r)
 static void beat(rcd_redis_t *r, int64_t now, int64_t office_now)
 {
     const rcd_marks_t *m = &r->s->marks;
-    char num[6][24];
+    char num[6][24], brakes[RCD_BRAKE_TEXT_MAX];
     uint8_t dirty[JD_DIGEST_LEN];
     redisReply *reply;
     rcd_args_t a;
@@ -277,6 +278,11 @@ static void beat(rcd_redis_t *r, int64_t now, int64_t office_now)
     rcd_args_text(&a, num[0]);
     rcd_args_text(&a, "office_at");
     rcd_args_text(&a, num[1]);
+    rcd_brake_text(r->s, brakes);
+    if (brakes[0] != '\0') {
+        rcd_args_text(&a, "brakes");
+        rcd_args_text(&a, brakes);
+    }
     if (r->phase == W_READY) {
         rcd_writer_number(num[2], m->epoch);
         rcd_writer_number(num[3], m->relief_seq);

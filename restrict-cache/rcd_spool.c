@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "rcd_audit.h"
+#include "rcd_brake.h"
 #include "rcd_clock.h"
 #include "rcd_file.h"
 #include "rcd_json.h"
@@ -328,6 +329,7 @@ static const struct {
     rcd_command_pt  run;
 } commands[] = {
     {"approve-epoch", approve_epoch},
+    {"brake-release", rcd_brake_command},
     {"note", note},
 };
 

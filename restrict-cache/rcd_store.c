@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "rcd_audit.h"
+#include "rcd_brake.h"
 #include "rcd_ledger_rows.h"
 #include "rcd_reach.h"
 #include "rcd_relink.h"
@@ -44,6 +45,7 @@ static const char schema[] =
 static const char *const schemas[] = {
     schema,
     rcd_audit_schema,
+    rcd_brake_schema,
     rcd_ledger_schema,
     rcd_reach_schema,
     rcd_relink_schema,
@@ -352,7 +354,7 @@ static int set_up(rcd_state_t *s, const char *list, int readonly)
         return -1;
     }
     if (rcd_sql_prepare(s, s->stmt, sql, RCD_ST_N) != 0 || rcd_audit_open(s) != 0 ||
-        rcd_ledger_rows_open(s) != 0 || rcd_reach_open(s) != 0) {
+        rcd_brake_open(s) != 0 || rcd_ledger_rows_open(s) != 0 || rcd_reach_open(s) != 0) {
         return -1;
     }
     return load_marks(s);
@@ -386,6 +388,7 @@ void rcd_store_close(rcd_state_t *s)
 {
     rcd_reach_close(s);
     rcd_audit_close(s);
+    rcd_brake_close(s);
     rcd_ledger_rows_close(s);
     rcd_sql_finalize(s->stmt, RCD_ST_N);
     sqlite3_close(s->db);

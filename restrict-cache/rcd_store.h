@@ -76,6 +76,7 @@ struct rcd_state_s {
     uint64_t      waited_seq[2];           /* lane positions that heads have been ahead of, */
     int64_t       waited_since[2];         /* and the iat of the first such head */
     struct rcd_audit_s *audit;
+    struct rcd_brake_s *brake;             /* releases of the gates' brake */
     struct rcd_ledger_rows_s *ledger;      /* statements of rcd_ledger_rows */
     struct rcd_reach_s *reach;             /* links in force */
     struct rcd_relink_s *relink;           /* statements of rcd_relink */
