@@ -166,7 +166,7 @@ $(BUILD)/fuzz/obj/%.o: %.c
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_CORE) $(FUZZ_RCD)
 	$(call say,FUZZ)
 	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $< $(if $(shell grep -l '"rcd_' $<),$(FUZZ_RCD)) \
-	    $(FUZZ_CORE) $(if $(shell grep -l '"rcd_' $<),$(DAEMON_LIBS))
+	    $(FUZZ_CORE) $(if $(shell grep -l '"rcd_' $<),$(DAEMON_LIBS),-lcrypto)
 
 clean:
 	rm -rf $(BUILD)

@@ -25,10 +25,10 @@
 #include "ngx_jd.h"
 #include "../restrict-cache/core/jd_form.h"
 #include "../restrict-cache/core/jd_json.h"
+#include "../restrict-cache/core/jd_seal.h"
 
 
 #define NGX_HTTP_JD_SUBJECTS_MAX   8      /* jd_subject lines of a location */
-#define NGX_HTTP_JD_ID_LEN         32     /* hex digits of a decision id */
 
 #define NGX_HTTP_JD_MALFORMED_PASS    0
 #define NGX_HTTP_JD_MALFORMED_REJECT  1
@@ -133,8 +133,7 @@ struct ngx_http_jd_decision_s {
     ngx_uint_t                    outcome;       /* NGX_JD_PASSED, ... */
     ngx_jd_verdict_t             *verdict;       /* NULL: Redis not asked */
     ngx_jd_verdict_t             *answer;        /* of the confirm under way */
-    u_char                        id[NGX_HTTP_JD_ID_LEN];
-    unsigned                      has_id:1;
+    ngx_str_t                     id;            /* made at first use */
 };
 
 
@@ -229,8 +228,13 @@ ngx_int_t ngx_http_jd_tell_backend(ngx_http_request_t *r,
 ngx_int_t ngx_http_jd_tell_terminal(ngx_http_request_t *r,
     ngx_http_jd_decision_t *d);
 
-/* The decision's id, made at first use; NGX_ERROR: no random numbers. */
-ngx_int_t ngx_http_jd_decision_id(ngx_http_jd_decision_t *d, ngx_str_t *id);
+/*
+ * The decision's id, a token that only the operator's staff can open, made at
+ * first use. NGX_DECLINED: it names no order, so it has none; NGX_ERROR: no
+ * memory or no random numbers.
+ */
+ngx_int_t ngx_http_jd_decision_id(ngx_http_request_t *r,
+    ngx_http_jd_decision_t *d, ngx_str_t *id);
 
 /*
  * Answers a refused request: NGX_DONE when the answer is sent and the request

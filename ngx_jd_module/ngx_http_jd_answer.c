@@ -363,7 +363,7 @@ ngx_http_jd_problem(ngx_http_request_t *r, ngx_http_jd_loc_conf_t *jlcf,
     p = ngx_sprintf(p, ",\"measure\":\"%s\"",
                     jd_measure_names[d->gate->measure]);
 
-    if (ngx_http_jd_decision_id(d, &id) == NGX_OK) {
+    if (ngx_http_jd_decision_id(r, d, &id) == NGX_OK) {
         p = ngx_http_jd_member(p, "decision_id", &id);
     }
 
@@ -472,7 +472,7 @@ ngx_http_jd_text(ngx_http_request_t *r, ngx_http_jd_loc_conf_t *jlcf,
     p = ngx_http_jd_line(p, words->label_desk, &jlcf->desk_url,
                          &jlcf->desk_phone);
 
-    if (ngx_http_jd_decision_id(d, &id) == NGX_OK) {
+    if (ngx_http_jd_decision_id(r, d, &id) == NGX_OK) {
         p = ngx_http_jd_line(p, words->label_id, &id, NULL);
     }
 
@@ -512,7 +512,7 @@ ngx_http_jd_strings_len(ngx_http_jd_loc_conf_t *jlcf, ngx_jd_verdict_t *v)
 {
     size_t  len;
 
-    len = jlcf->desk_url.len + jlcf->desk_phone.len + NGX_HTTP_JD_ID_LEN;
+    len = jlcf->desk_url.len + jlcf->desk_phone.len + JD_SEAL_TEXT_MAX;
 
     if (v) {
         len += v->order.len + v->authority.len + v->basis.len

@@ -38,7 +38,7 @@ ngx_http_jd_new_decision(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
     d->scheme = 0;
     d->verdict = NULL;
     d->answer = NULL;
-    d->has_id = 0;
+    ngx_str_null(&d->id);
 
     ngx_http_jd_front(ctx, gate->list, &d->front);
 
@@ -241,7 +241,7 @@ ngx_http_jd_log(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
                       &d->gate->list->name,
                       jd_measure_names[d->gate->measure]);
 
-    } else if (ngx_http_jd_decision_id(d, &id) == NGX_OK) {
+    } else if (ngx_http_jd_decision_id(r, d, &id) == NGX_OK) {
 
         ngx_log_error(d->conf->log_level, log, 0,
                       "jd: denied%s by list \"%V\", measure \"%s\", "

@@ -153,7 +153,7 @@ ngx_http_jd_id_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
     d = ngx_http_jd_shown(r, v);
 
-    if (d == NULL || ngx_http_jd_decision_id(d, &id) != NGX_OK) {
+    if (d == NULL || ngx_http_jd_decision_id(r, d, &id) != NGX_OK) {
         v->not_found = 1;
         return NGX_OK;
     }
@@ -351,22 +351,55 @@ ngx_http_jd_age(ngx_http_jd_decision_t *d)
 
 
 ngx_int_t
-ngx_http_jd_decision_id(ngx_http_jd_decision_t *d, ngx_str_t *id)
+ngx_http_jd_decision_id(ngx_http_request_t *r, ngx_http_jd_decision_t *d,
+    ngx_str_t *id)
 {
-    u_char  random[NGX_HTTP_JD_ID_LEN / 2];
+    u_char             nonce[JD_SEAL_NONCE_LEN];
+    char               list[JD_LIST_NAME_MAX + 1];
+    jd_decision_t      decision;
+    ngx_jd_verdict_t  *v;
 
-    if (!d->has_id) {
+    if (d->id.len == 0) {
 
-        if (getrandom(random, sizeof(random), 0) != (ssize_t) sizeof(random)) {
+        v = d->verdict;
+
+        if ((d->outcome != NGX_JD_DENIED
+             && d->outcome != NGX_JD_DENIED_DRY_RUN)
+            || v == NULL || v->key == NULL
+            || v->order.len > JD_ORDER_NUMBER_MAX)
+        {
+            return NGX_DECLINED;
+        }
+
+        ngx_memzero(&decision, sizeof(jd_decision_t));
+        ngx_memcpy(decision.number, v->order.data, v->order.len);
+
+        decision.measure_bit = d->gate->measure;
+        decision.era = v->era;
+        decision.last_id = v->last_id;
+        decision.age_sec = v->age;
+        decision.at = ngx_time();
+        decision.link_from = v->link_from;
+
+        d->id.data = ngx_pnalloc(r->pool, JD_SEAL_TEXT_MAX);
+
+        if (d->id.data == NULL
+            || getrandom(nonce, sizeof(nonce), 0) != (ssize_t) sizeof(nonce))
+        {
             return NGX_ERROR;
         }
 
-        ngx_hex_dump(d->id, random, sizeof(random));
-        d->has_id = 1;
+        ngx_cpystrn((u_char *) list, d->gate->list->name.data,
+                    d->gate->list->name.len + 1);
+
+        d->id.len = jd_seal(v->key, list, nonce, &decision,
+                            (char *) d->id.data);
+        if (d->id.len == 0) {
+            return NGX_ERROR;
+        }
     }
 
-    id->data = d->id;
-    id->len = NGX_HTTP_JD_ID_LEN;
+    *id = d->id;
 
     return NGX_OK;
 }
@@ -383,7 +416,7 @@ ngx_http_jd_header_value(ngx_http_request_t *r, ngx_http_jd_decision_t *d,
     time_t      age;
     ngx_str_t   id;
 
-    if (ngx_http_jd_decision_id(d, &id) != NGX_OK) {
+    if (ngx_http_jd_decision_id(r, d, &id) != NGX_OK) {
         ngx_str_null(&id);
     }
 

@@ -219,6 +219,8 @@ typedef struct {
     time_t        age;                     /* of the list at that moment */
     uint64_t      era;
     uint64_t      last_id;
+    time_t        link_from;               /* of the card's link to the person named; 0: the order names the card itself */
+    const jd_key_t  *key;                  /* that the record verified under; the configuration's */
 } ngx_jd_verdict_t;
 
 typedef void (*ngx_jd_confirm_pt)(void *data);

@@ -165,6 +165,7 @@ ngx_jd_reply_verdict(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
     v->age = jd_policy_age(&clocks);
     v->era = m.era;
     v->last_id = m.last_id;
+    v->key = key;
 
     record = reply->element[1];
     grounds = reply->element[3];
@@ -295,6 +296,7 @@ ngx_jd_verdict_order(ngx_jd_verdict_t *v, ngx_pool_t *pool,
 {
     v->from = (time_t) order->from;
     v->until = (time_t) order->until;
+    v->link_from = (time_t) order->link_from;
 
     if (order->flags & JD_ORDER_DEADLINE) {
         v->deadline = (time_t) order->deadline_day * 86400

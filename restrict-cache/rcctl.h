@@ -75,6 +75,19 @@ typedef struct {
 cJSON *rcctl_order_json(const rcctl_order_t *o);
 void rcctl_order_print(const rcctl_order_t *o);
 
+/* An order of the journal with its relief, its texts if a key verifies them, and where it stands now. */
+typedef struct {
+    rcctl_order_t order;           /* points into the rest */
+    rcd_row_t     row;
+    jd_relief_t   relief;
+    jd_grounds_t  grounds;
+    uint8_t       value[JD_GROUNDS_MAX];
+} rcctl_journal_order_t;
+
+/* 1 found, 0 not, -1 the journal failed. */
+int rcctl_journal_order(const rcctl_t *r, rcd_state_t *s, const char *number,
+                        rcctl_journal_order_t *out);
+
 /*
  * The daemon's status.json: an object to be given to cJSON_Delete and its age in seconds, or NULL
  * with a reason.
@@ -92,6 +105,7 @@ int  rcctl_interrupted(void);
 int rcctl_status(rcctl_t *r, int argc, char **argv);
 int rcctl_check(rcctl_t *r, int argc, char **argv);
 int rcctl_orders(rcctl_t *r, int argc, char **argv);
+int rcctl_explain(rcctl_t *r, int argc, char **argv);
 int rcctl_quarantine(rcctl_t *r, int argc, char **argv);
 int rcctl_import(rcctl_t *r, int argc, char **argv);
 int rcctl_approve(rcctl_t *r, int argc, char **argv);

@@ -22,6 +22,9 @@ static const struct {
      "card). SEC: the gate's max_stale (default 3600).", rcctl_check},
     {"orders", "[--order N] [--authority A] [--active]",
      "Orders of the journal, ended ones too; no identifier, no digest.", rcctl_orders},
+    {"explain", "[ID]",
+     "Opens the decision id of a denial, given here or on standard input: order, measure, the\n"
+     "list's version and age then, and the order as the journal has it now.", rcctl_explain},
     {"quarantine", "",
      "Records that are not enforced, with the reason and the mend.", rcctl_quarantine},
     {"import", "FILE [--format ndjson|csv]",
@@ -57,8 +60,8 @@ static const struct {
 
 static const char exit_codes[] =
     "Exit codes: 0 done, all well, would pass; 1 would be denied (check), none found (orders,\n"
-    "audit show), broken (audit verify);\n"
-    "2 options, configuration or file; 3 Redis, daemon or journal cannot be reached;\n"
+    "audit show, explain), broken (audit verify);\n"
+    "2 options, configuration, file or id; 3 Redis, daemon or journal cannot be reached;\n"
     "4 refused by the daemon; 5 something needs a hand (status, holders import).\n";
 
 static void print_command(size_t i)

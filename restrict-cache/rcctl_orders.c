@@ -71,11 +71,44 @@ static const char *state_of(const listing_t *l, const rcd_row_t *row, const jd_r
     return l->now < row->start ? "to come" : "active";
 }
 
+static rcctl_order_t order_of(const rcd_row_t *row, const jd_relief_t *relief,
+                              const jd_grounds_t *grounds, const char *state)
+{
+    return (rcctl_order_t){
+        .number = row->number,
+        .measures = row->measures,
+        .flags = row->flags,
+        .start = row->start,
+        .until = row->until,
+        .deadline_day = row->deadline_day,
+        .relief = relief,
+        .grounds = grounds,
+        .state = state,
+        .state_text = state,
+    };
+}
+
+int rcctl_journal_order(const rcctl_t *r, rcd_state_t *s, const char *number,
+                        rcctl_journal_order_t *out)
+{
+    listing_t l = {.r = r, .state = s, .now = rcd_clock_wall()};
+    int rc = rcd_state_order(s, number, &out->row, &out->relief), known;
+
+    if (rc <= 0) {
+        return rc;
+    }
+    known = read_grounds(&l, &out->row, out->value, &out->grounds);
+    out->order = order_of(&out->row, &out->relief, known ? &out->grounds : NULL,
+                          state_of(&l, &out->row, &out->relief));
+    return l.failed ? -1 : 1;
+}
+
 static int each_order(void *arg, const rcd_row_t *row, const jd_relief_t *relief)
 {
     static uint8_t value[JD_GROUNDS_MAX];
     listing_t *l = arg;
     const char *state = state_of(l, row, relief);
+    rcctl_order_t o;
     jd_grounds_t g;
     int known;
 
@@ -88,18 +121,7 @@ static int each_order(void *arg, const rcd_row_t *row, const jd_relief_t *relief
              memcmp(g.authority.text, l->authority, g.authority.len) == 0)) {
         return 0;
     }
-    rcctl_order_t o = {
-        .number = row->number,
-        .measures = row->measures,
-        .flags = row->flags,
-        .start = row->start,
-        .until = row->until,
-        .deadline_day = row->deadline_day,
-        .relief = relief,
-        .grounds = known ? &g : NULL,
-        .state = state,
-        .state_text = state,
-    };
+    o = order_of(row, relief, known ? &g : NULL, state);
 
     if (l->r->json) {
         cJSON *item = rcctl_order_json(&o);

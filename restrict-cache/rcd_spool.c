@@ -310,7 +310,7 @@ static const char *approve_epoch(rcd_command_t *c, const cJSON *command, cJSON *
 /* Who looked at somebody's orders, and by which command; never at whose. */
 static const char *note(rcd_command_t *c, const cJSON *command, cJSON *answer)
 {
-    static const char *const kinds[] = {"check", "holder-report"};
+    static const char *const kinds[] = {"check", "explain", "holder-report"};
     const char *kind = rcd_json_string(command, "kind");
 
     (void) answer;

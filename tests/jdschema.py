@@ -3,7 +3,9 @@
 Written from the comments of restrict-cache/core/*.h, not from their code, so that a test can compare the two;
 and a way to fill a Redis exactly as the daemon would, without a daemon (class RedisList).
 """
+import base64
 import datetime
+import os
 import struct
 import time
 from dataclasses import dataclass, field
@@ -269,6 +271,57 @@ def decode_record(key, digest, era, record):
 
 def relief_text(lifted=0, objection=False, stay=0):
     return f'l{lifted:04x} o{int(bool(objection))}' + (f' s{stay}' if stay else '')
+
+
+def token_keys(key, list, month):
+    """(AES key, hint) of a month, counted from January 1970."""
+    name = f'jd decision {1970 + month // 12:04}-{month % 12 + 1:02} {list} '.encode()
+    first, second, hint = (siphash128(key.raw, name + n) for n in (b'1', b'2', b'3'))
+    return first + second, hint[:4]
+
+
+def month_of(sec):
+    china = time.gmtime(sec + 8 * 3600)
+    return (china.tm_year - 1970) * 12 + china.tm_mon - 1
+
+
+def seal_token(key, list, order, measure='bus.ride', at=None, era=1795000000, last_id=7, age=3, link_from=0, nonce=None):
+    """A decision id, written from the head of jd_seal.h."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    at = int(time.time()) if at is None else at
+    plain = bytes([MEASURES.index(measure)]) + link_from.to_bytes(5, 'little')
+    for value in (era, last_id, age, at // 60):
+        while value >= 0x80:
+            plain, value = plain + bytes([value & 0x7f | 0x80]), value >> 7
+        plain += bytes([value])
+    month = month_of(at)
+    aes, hint = token_keys(key, list, month)
+    clear, nonce = bytes([1]) + month.to_bytes(2, 'little') + hint, nonce or os.urandom(12)
+    sealed = AESGCM(aes).encrypt(nonce, plain + order.encode(), clear + list.encode())
+    return base64.urlsafe_b64encode(clear + nonce + sealed).rstrip(b'=').decode()
+
+
+def open_token(key, list, text):
+    """The same opened; ValueError or InvalidTag when it is none of ours."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    token = base64.urlsafe_b64decode(text + '=' * (-len(text) % 4))
+    version, month = token[0], int.from_bytes(token[1:3], 'little')
+    aes, hint = token_keys(key, list, month)
+    if version != 1 or token[3:7] != hint:
+        raise ValueError('version or hint')
+    plain = AESGCM(aes).decrypt(token[7:19], token[19:], token[:7] + list.encode())
+    numbers, at = [], 6
+    for _ in range(4):
+        value = shift = 0
+        while True:
+            value |= (plain[at] & 0x7f) << shift
+            at, shift = at + 1, shift + 7
+            if plain[at - 1] < 0x80:
+                break
+        numbers.append(value)
+    era, last_id, age, minute = numbers
+    return {'measure': MEASURES[plain[0]], 'link_from': int.from_bytes(plain[1:6], 'little'), 'era': era, 'last_id': last_id, 'age': age,
+            'at': minute * 60, 'order': plain[at:].decode(), 'month': month}
 
 
 def china_time(sec):

@@ -150,6 +150,10 @@ class Bench:
         row("table: miss / one dependent cache miss, 10 M", ratio, f"{find} ns / {miss} ns")
         row("table: bytes per entry at 80 % load", size)
 
+    def seal(self):
+        seal, sip, size = subprocess.run(pinned(SERVER_CPU, [BUILD / "bench_seal"]), check=True, capture_output=True, text=True).stdout.split()
+        row("seal: the id of a denial, us", f"{int(seal) / 1000:.2f}", f"{size} characters; one SipHash of as many {sip} ns")
+
     def one_run(self, server, path):
         """Requests a second, and CPU of the worker a request in microseconds."""
         (worker,) = [int(p) for p in subprocess.run(
@@ -270,7 +274,7 @@ def main(names):
     bench = Bench(folder)
     faults = []
     try:
-        for name in names or ("table", "pairs", "instructions", "load"):
+        for name in names or ("table", "seal", "pairs", "instructions", "load"):
             getattr(bench, name)()
     finally:
         faults = bench.world.close()

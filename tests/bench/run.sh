@@ -2,7 +2,7 @@
 # Prints the figures of the gate (README.md here tells how to read them). Builds what is missing.
 #
 #   sh tests/bench/run.sh                     everything, about four minutes on two idle cores
-#   sh tests/bench/run.sh table pairs ...     only these: table, pairs, instructions, load, lift
+#   sh tests/bench/run.sh table pairs ...     only these: table, seal, pairs, instructions, load, lift
 #
 # JD_ENTRIES, JD_PAIRS, JD_SECONDS, JD_EVENTS: sizes (bench.py, lift.py). BUILD: the build folder.
 set -eu
@@ -17,13 +17,13 @@ done
 [ "$(nproc)" -ge 2 ] || { echo "tests/bench/run.sh: needs two cores, one for the server" >&2; exit 1; }
 
 make -s BUILD="$BUILD" all
-for name in fill lookup probe; do
+for name in fill lookup probe seal; do
     "$CC" -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -Irestrict-cache \
-        -o "$BUILD/bench_$name" "tests/bench/$name.c" "$BUILD/libjdcore.a"
+        -o "$BUILD/bench_$name" "tests/bench/$name.c" "$BUILD/libjdcore.a" -lcrypto
 done
 
 export JD_BENCH="$BUILD" JD_BUILD="$BUILD"
-[ $# -gt 0 ] || set -- table pairs instructions load lift
+[ $# -gt 0 ] || set -- table seal pairs instructions load lift
 for part; do
     if [ "$part" = lift ]; then
         "$PY" tests/bench/lift.py

@@ -141,7 +141,7 @@ class Gate:
                          if orders is None else orders)
         self.backend = Backend()
         world.procs.append(self.backend)
-        key = world.key_file(("k1", KEY))
+        self.key_path = key = world.key_file(("k1", KEY))
         self.jd = (f"key_file {key};\nlist credit {{ redis 127.0.0.1:{self.redis.port}; zone 1m; timeout 5s;"
                    f" max_stale {max_stale}; }}\n{lists}")
         self.nginx = world.nginx(self.jd, self.http(server, http), start=False, **kw)

@@ -32,7 +32,7 @@ def golden(name, reply):
     lines = [f"{reply.status}"]
     lines += [f"{k}: {v}" for k, v in reply.headers.items() if k not in ("Server", "Date", "Connection")]
     got = "\n".join(lines) + "\n\n" + reply.body.decode()
-    got = re.sub(r"\b[0-9a-f]{32}\b", "<id>", got)
+    got = re.sub(r"[A-Za-z0-9_-]{70,}", "<id>", got)
     got = re.sub(r";age=\d+", ";age=<age>", got)
     path = GOLDEN / name
     assert path.exists(), f"no golden file {path}; what was answered:\n{got}"
@@ -87,7 +87,7 @@ def test_members(world):
     assert p["contest"] == {"url": "https://credit.example/异议", "deadline": "2026-12-31"}
     assert p["repair"] == {"phone": "12345-6"}
     p = gate.get("/reject", "1 2").json()
-    assert p["status"] == 400 and "order" not in p and p["desk"] and len(p["decision_id"]) == 32
+    assert p["status"] == 400 and "order" not in p and p["desk"] and "decision_id" not in p
     r = gate.get("/reject_off", "1 2")
     assert r.status == 400 and jd_status(r)[0] == "REJECTED"
     c = gate.counts()
