@@ -254,11 +254,26 @@ static int stays(const rcd_lines_t *lines, const rcd_holding_t *h, int whole, in
     return !says(lines, RCD_SAYS_NOBODY, NULL) && !says(lines, RCD_SAYS_NOT_HOLDER, h->holder);
 }
 
+/* 1 when a refused line may mean that the card is somebody else's by now. */
+static int in_doubt(const rcd_group_t *old, const rcd_lines_t *lines)
+{
+    for (unsigned i = 0; i < lines->n; i++) {
+        const rcd_line_t *l = &lines->line[i];
+
+        if (l->says == RCD_SAYS_CARD ||
+            (l->says == RCD_SAYS_HOLDER && !has_holder(old, l->link.holder) &&
+             !says(lines, RCD_SAYS_LINK, l->link.holder))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int rcd_group_merge(const rcd_group_t *old, const rcd_lines_t *lines, int whole, int lost,
                     rcd_group_t *out)
 {
     int cleared = says(lines, RCD_SAYS_LINK, NULL);
-    int doubt = says(lines, RCD_SAYS_CARD, NULL) || (whole && lost && lines->n == 0);
+    int doubt = in_doubt(old, lines) || (whole && lost && lines->n == 0);
     unsigned kept = 0;
 
     memcpy(out->card, old->card, JD_DIGEST_LEN);
@@ -284,8 +299,6 @@ int rcd_group_merge(const rcd_group_t *old, const rcd_lines_t *lines, int whole,
         if (l->says == RCD_SAYS_LINK && add(out, &l->link) != 0) {
             return -1;
         }
-        doubt |= l->says == RCD_SAYS_HOLDER && !has_holder(old, l->link.holder) &&
-                 !says(lines, RCD_SAYS_LINK, l->link.holder);
     }
     for (unsigned i = 0; i < out->n; i++) {
         out->link[i].flags |= doubt ? RCD_LINK_DOUBT : 0u;
