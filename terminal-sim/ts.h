@@ -67,26 +67,51 @@ uint64_t ts_random(uint64_t *state);
  *   {"lift":"CS-...","measures":["bus.ride"]}   a lift; no measures = the whole order
  *   {"mark":"CS-...","objection":true}           an objection begins or ends
  *
+ * and, of the operator, for the oracle alone ("scheme:identifier" as for rcctl; a card may lack "card:"):
+ *
+ *   {"stay":{"order":"CS-1"},"until":"..."}     a stay, of an order or {"subject":"cnid:..."}; no until = no end
+ *   {"unstay":{"order":"CS-1"}}                  it ends
+ *   {"objection":"CS-1","stands":true}           the operator's own
+ *   {"link":{"card":"...","holder":"cnid:...","use":"own"}}    whose card it is, "from" and "until" if not open;
+ *                                                takes the place of the links of this card and holder
+ *   {"unlink":{"card":"...","holder":"cnid:..."}}  without a holder: whoever it is
+ *   {"brake":"bus.ride","state":"armed"}         the brake may take hold; "on": it has; "off": released
+ *
  * Empty lines and lines beginning with '#' are skipped by whoever reads the file.
  */
 typedef enum {
     TS_LINE_ORDER,
     TS_LINE_LIFT,
-    TS_LINE_MARK
+    TS_LINE_MARK,
+    TS_LINE_OBJECTION,
+    TS_LINE_STAY,
+    TS_LINE_LINK,
+    TS_LINE_UNLINK,
+    TS_LINE_BRAKE
 } ts_line_kind_t;
+
+typedef enum {
+    TS_BRAKE_OFF,
+    TS_BRAKE_ARMED,             /* denials, and passes that say "braked", are right */
+    TS_BRAKE_ON                 /* no denial is */
+} ts_brake_t;
 
 typedef struct {
     ts_line_kind_t kind;
     char           number[JD_ORDER_NUMBER_MAX + 1];
-    uint16_t       measures;                  /* an order's; of a lift: 0xffff = whole order */
+    uint16_t       measures;                  /* an order's, a brake's; of a lift: 0xffff = whole order */
     int            objection;
-    /* of an order */
-    jd_scheme_t    scheme;
+    jd_scheme_t    scheme;                    /* of an order, of a link's card, of a stay without number */
     char           id[JD_SUBJECT_RAW_MAX + 1];
     int            observe;
     int64_t        served;                    /* 00:00 +08:00 of the day */
-    int64_t        from;                      /* effective: not before the day it was served */
+    int64_t        from;                      /* of an order: not before the day it was served */
     int64_t        until;
+    int64_t        stay;                      /* Unix second; 0 = it ends */
+    jd_scheme_t    holder_scheme;
+    char           holder[JD_SUBJECT_RAW_MAX + 1];    /* "" = whoever it is */
+    int            own;
+    ts_brake_t     brake;
 } ts_line_t;
 
 /* Parses one line, its newline cut off. Returns NULL, or a static phrase: what is wrong. */

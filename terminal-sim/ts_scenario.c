@@ -1,6 +1,6 @@
 /*
- * ts_scenario.c - reads one line of a scenario file: an order, a lift or a mark (the forms are
- * drawn in ts.h).
+ * ts_scenario.c - reads one line of a scenario file: an order, a lift or a mark of the office, or what
+ * the operator does (the forms are drawn in ts.h).
  */
 #include <string.h>
 
@@ -115,14 +115,136 @@ static const char *read_mark(const cJSON *mark, ts_line_t *out)
     return read_number(member(mark, "mark"), out);
 }
 
+/* ---- of the operator --------------------------------------------------------------------------- */
+
+/* "scheme:identifier"; without a scheme it is a card when that is allowed. */
+static const char *read_name(const char *text, int card, jd_scheme_t *scheme,
+                             char id[JD_SUBJECT_RAW_MAX + 1])
+{
+    const char *colon = text ? strchr(text, ':') : NULL;
+    int parsed = colon ? jd_scheme_parse(text, (size_t) (colon - text))
+                       : text && card ? (int) JD_SCHEME_CARD : -1;
+
+    if (parsed < 0)
+        return "subject must be scheme:identifier";
+    text = colon ? colon + 1 : text;
+    if (strlen(text) > JD_SUBJECT_RAW_MAX)
+        return "subject: id too long";
+    *scheme = (jd_scheme_t) parsed;
+    strcpy(id, text);
+    return NULL;
+}
+
+/* An instant, or `otherwise` when it is absent. */
+static const char *read_instant(const cJSON *object, const char *name, int64_t otherwise,
+                                int64_t *out)
+{
+    const char *text = member(object, name);
+
+    *out = otherwise;
+    if (cJSON_HasObjectItem(object, name)
+        && (!text || jd_time_parse(text, strlen(text), out) != 0))
+        return "from, until: not an instant with offset";
+    return NULL;
+}
+
+static const char *read_stay(const cJSON *line, const char *name, ts_line_t *out)
+{
+    const cJSON *of = cJSON_GetObjectItemCaseSensitive(line, name);
+    const char *wrong = NULL;
+
+    out->kind = TS_LINE_STAY;
+    if (strcmp(name, "stay") == 0)
+        wrong = read_instant(line, "until", JD_STAY_FOREVER, &out->stay);
+    if (wrong)
+        return wrong;
+    if (cJSON_HasObjectItem(of, "order"))
+        return read_number(member(of, "order"), out);
+    return read_name(member(of, "subject"), 0, &out->scheme, out->id);
+}
+
+static const char *read_objection(const cJSON *line, ts_line_t *out)
+{
+    const cJSON *stands = cJSON_GetObjectItemCaseSensitive(line, "stands");
+
+    out->kind = TS_LINE_OBJECTION;
+    if (!cJSON_IsBool(stands))
+        return "objection needs member stands, true or false";
+    out->objection = cJSON_IsTrue(stands);
+    return read_number(member(line, "objection"), out);
+}
+
+static const char *read_link(const cJSON *line, const char *name, ts_line_t *out)
+{
+    const cJSON *link = cJSON_GetObjectItemCaseSensitive(line, name);
+    const char *use = member(link, "use"), *wrong;
+
+    out->kind = strcmp(name, "link") == 0 ? TS_LINE_LINK : TS_LINE_UNLINK;
+    if ((wrong = read_name(member(link, "card"), 1, &out->scheme, out->id)) != NULL)
+        return wrong;
+    if ((out->kind == TS_LINE_LINK || cJSON_HasObjectItem(link, "holder"))
+        && (wrong = read_name(member(link, "holder"), 0, &out->holder_scheme, out->holder)) != NULL)
+        return wrong;
+    if (out->kind == TS_LINE_UNLINK)
+        return NULL;
+    if (!use || (strcmp(use, "own") != 0 && strcmp(use, "other") != 0))
+        return "link: use must be own or other";
+    out->own = strcmp(use, "own") == 0;
+    if ((wrong = read_instant(link, "from", 0, &out->from)) != NULL)
+        return wrong;
+    return read_instant(link, "until", JD_LINK_OPEN, &out->until);
+}
+
+static const char *read_brake(const cJSON *line, ts_line_t *out)
+{
+    static const char *const states[] = { "off", "armed", "on" };
+    const char *name = member(line, "brake"), *state = member(line, "state");
+    int bit = name ? jd_measure_bit(name, strlen(name)) : -1;
+
+    out->kind = TS_LINE_BRAKE;
+    if (bit < 0)
+        return "brake: unknown measure";
+    out->measures = (uint16_t) (1u << bit);
+    for (unsigned i = 0; state && i < sizeof states / sizeof states[0]; i++) {
+        if (strcmp(state, states[i]) == 0) {
+            out->brake = (ts_brake_t) i;
+            return NULL;
+        }
+    }
+    return "brake: state must be off, armed or on";
+}
+
+/* NULL with *read 0 when it is no line of the operator. */
+static const char *read_operator(const cJSON *line, ts_line_t *out, int *read)
+{
+    *read = 1;
+    if (cJSON_HasObjectItem(line, "stay"))
+        return read_stay(line, "stay", out);
+    if (cJSON_HasObjectItem(line, "unstay"))
+        return read_stay(line, "unstay", out);
+    if (cJSON_HasObjectItem(line, "stands"))
+        return read_objection(line, out);
+    if (cJSON_HasObjectItem(line, "link"))
+        return read_link(line, "link", out);
+    if (cJSON_HasObjectItem(line, "unlink"))
+        return read_link(line, "unlink", out);
+    if (cJSON_HasObjectItem(line, "brake"))
+        return read_brake(line, out);
+    *read = 0;
+    return NULL;
+}
+
 const char *ts_line_parse(const char *text, size_t len, ts_line_t *out)
 {
     cJSON *line = cJSON_ParseWithLength(text, len);
     const char *wrong;
+    int of_operator = 0;
 
     memset(out, 0, sizeof *out);
     if (!cJSON_IsObject(line))
         wrong = "not a JSON object";
+    else if ((wrong = read_operator(line, out, &of_operator)) != NULL || of_operator)
+        ;
     else if (cJSON_HasObjectItem(line, "lift"))
         wrong = read_lift(line, out);
     else if (cJSON_HasObjectItem(line, "mark"))
