@@ -1,7 +1,7 @@
 /*
  * history_driver - whole histories of a list through the daemon's own logic and a real Redis, in one
  * process and fast: commands as lines on stdin; what they answer is written when "end" comes.
- * histories.py speaks to it.
+ * history_run.py speaks to it.
  *
  *   history_driver DIR REDIS_SOCKET [MUTATION]
  *

@@ -3,7 +3,7 @@
 when Redis holds what the journal says.
 
 JD_HISTORIES=1000000 runs more than the 10,000 of each run, JD_HISTORY_SEED others. A failing history is printed as a short
-program; `python3 tests/daemon/histories.py run FILE` runs it again.
+program; `python3 tests/daemon/history_run.py run FILE` runs it again.
 
 That the test can fail is a test, too: each of these rules is broken in the driver (history_mutate.c) and must be caught.
 """
@@ -14,7 +14,7 @@ import tempfile
 
 import harness
 import pytest
-from histories import Driver, report, shrink
+from history_run import PLAIN, Driver, report, shrink
 from history_maker import make
 
 HISTORIES = int(os.environ.get("JD_HISTORIES", 10000))
@@ -55,7 +55,7 @@ def engine():
     folder = tempfile.mkdtemp(prefix="jdh-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
     started = []
 
-    def start(mutation="none", bin=harness.PLAIN):
+    def start(mutation="none", bin=PLAIN):
         redis = harness.Redis(folder + "/redis", {"appendonly": "no"}).start()
         started.append(redis)
         driver = Driver(folder + "/driver", redis, mutation, bin)
