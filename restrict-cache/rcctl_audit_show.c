@@ -243,7 +243,7 @@ static void months_read(const rcctl_t *r, life_t *life)
     rcd_state_t *s = rcd_state_open_readonly(r->config->state_dir, err, sizeof(err));
 
     if (s != NULL) {
-        life->months_known = rcd_ledger_each_count(s, NULL, take_month, life) >= 0;
+        life->months_known = rcd_ledger_each_count(s, "", take_month, life) >= 0;
         rcd_state_close(s);
     }
 }

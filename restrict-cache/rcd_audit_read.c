@@ -99,7 +99,8 @@ rcd_audit_read_t rcd_audit_reader_next(rcd_audit_reader_t *r, const char **line,
 
 int rcd_audit_line_begin(int fd, uint64_t end, uint64_t *begin)
 {
-    uint64_t at = end, floor = end > RCD_AUDIT_LINE_MAX + 1 ? end - (RCD_AUDIT_LINE_MAX + 1) : 0;
+    /* a line, its end, and the end of the line before it */
+    uint64_t at = end, floor = end > RCD_AUDIT_LINE_MAX + 2 ? end - (RCD_AUDIT_LINE_MAX + 2) : 0;
     char part[BACK_SIZE];
 
     errno = 0;

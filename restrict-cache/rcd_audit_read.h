@@ -30,8 +30,8 @@ void rcd_audit_reader_fini(rcd_audit_reader_t *r);
  * begins. After END or TORN it may be asked again: the file may have grown. */
 rcd_audit_read_t rcd_audit_reader_next(rcd_audit_reader_t *r, const char **line, size_t *len);
 
-/* Where the line that ends before `end` (its line end included) begins, by looking back at most
- * RCD_AUDIT_LINE_MAX + 1 bytes: 0 and *begin, or -1 (`end` is not behind a line end, or errno). */
+/* Where the line that ends before `end` (its line end included) begins: 0 and *begin, or -1 (`end` is
+ * not behind a line end, the line is longer than RCD_AUDIT_LINE_MAX, or errno). */
 int  rcd_audit_line_begin(int fd, uint64_t end, uint64_t *begin);
 
 #endif

@@ -249,7 +249,7 @@ static void receipt_check(verify_t *c, const rcd_audit_line_t *line, const cJSON
     party_keep(v->office, claims.iss);
     v->receipts++;
     v->receipts_bare += claims.n == 0;
-    if (claims.n > v->receipt.n) {
+    if (claims.n > 0 && claims.n >= v->receipt.n) {
         v->receipt.n = claims.n;
         v->receipt.at = claims.iat;
         memcpy(v->receipt.kid, claims.kid, sizeof(claims.kid));

@@ -215,7 +215,6 @@ def test_the_tail_cut(chain):
                                   'none', 'text'])
 def test_a_checkpoint_from_elsewhere(chain, what):
     n = n_of(chain, 'checkpoint', 1)
-    lines = chain.make()
     good = claims_of(chain.records[n - 1]['checkpoint'])
     token = {
         'older': lambda: chain.records[n_of(chain, 'checkpoint', 0) - 1]['checkpoint'],
