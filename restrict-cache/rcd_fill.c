@@ -86,12 +86,12 @@ static int batch_add(rcd_fill_t *f, batch_t *b, const rcd_era_t *e, const uint8_
 {
     uint32_t bucket = jd_redis_bucket_of(digest, e->bits);
     rcd_row_t rows[JD_ORDERS_MAX];
-    rcd_reach_note_t note;
+    rcd_note_t note;
     unsigned i = b->n;
     int n, rc;
 
     if (rcd_record(f->s, f->rules, e->era, digest, b->record[i], &b->len[i], rows, &n, &note) < 0 ||
-        rcd_reach_note(f->s, digest, &note, rcd_clock_wall()) < 0) {
+        rcd_note_keep(f->s, digest, &note, rcd_clock_wall()) < 0) {
         return -2;
     }
     rc = put_grounds(f, rows, n, x);

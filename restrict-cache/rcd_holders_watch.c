@@ -315,14 +315,14 @@ void rcd_holders_status(const rcd_holders_t *h, cJSON *root)
     const rcd_links_t *l = rcd_reach_links(h->s);
     cJSON *o = cJSON_AddObjectToObject(root, "holders");
     rcd_links_head_t head;
-    rcd_reach_counts_t counts = {0};
+    rcd_note_counts_t counts = {0};
     const char *fault = h->fault;
 
     if (fault[0] == '\0' && l != NULL && rcd_reach_usable(h->s) == NULL) {
         fault = "the links were made under another key or other normalisers and are not used; "
                 "import the holders again";
     }
-    (void) rcd_reach_counts(h->s, &counts);
+    (void) rcd_note_counts(h->s, &counts);
     rcd_holders_head(h, &head);
     cJSON_AddStringToObject(o, "fault", fault);
     cJSON_AddStringToObject(o, "file_fault", h->file_fault);

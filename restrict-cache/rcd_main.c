@@ -407,6 +407,12 @@ static void report(const rcd_config_t *c, const char *file)
            c->redis.address, c->redis.expected);
     printf("office %s, client known by %s\n", c->office.base,
            c->office.token != NULL ? "token" : "certificate");
+    printf("orders may name %s\n", c->rules.accept_card_subjects
+                                      ? "people, bodies, accounts, and cards (accept_card_subjects = on)"
+                                      : "people, bodies and accounts");
+    printf("holders: %s%s; an import that changes more than %u %% of listed cards waits\n",
+           c->holders.file != NULL ? "file " : "by rcctl",
+           c->holders.file != NULL ? c->holders.file : "", c->holders.max_change);
     printf("denials are kept %u days; hours that are not over go to the office each %u s\n",
            c->ledger.retention_days, c->ledger.report_sec);
     for (unsigned i = 0; i < JD_MEASURE_N; i++) {

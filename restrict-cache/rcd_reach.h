@@ -8,6 +8,7 @@
 #define RCD_REACH_H
 
 #include "rcd_group.h"
+#include "rcd_note.h"
 #include "rcd_store.h"
 
 extern const char rcd_reach_schema[];
@@ -71,32 +72,10 @@ int rcd_reach_next(rcd_state_t *s, rcd_reach_cursor_t *cursor, uint8_t card[JD_D
 
 /* ---- a card's record --------------------------------------------------------------------------- */
 
-typedef struct {                          /* what there is to say about a card; all zero = nothing */
-    unsigned dropped;                     /* orders beyond those a record holds */
-    int64_t  wake;                        /* its record changes by itself then; 0 = never */
-    unsigned two;                         /* orders that two holders at once keep from it */
-    char     number[JD_ORDERS_MAX][JD_ORDER_NUMBER_MAX + 1];
-} rcd_reach_note_t;
-
 /* Whom the card belongs to, with at most one term per holder: the one at `now`, else the next. A later
  * term sets note->wake. Two holders at once are noted with their orders. 0 or -1. */
 int rcd_reach_of(rcd_state_t *s, const uint8_t card[JD_DIGEST_LEN], int64_t now, rcd_reach_t *out,
-                 rcd_reach_note_t *note);
-
-/* Keeps the note, inside the caller's transaction: orders that two holders keep from a card go to
- * quarantine as jd_two_holders, and leave it when no card is left of that kind. 0 or -1. */
-int rcd_reach_note(rcd_state_t *s, const uint8_t card[JD_DIGEST_LEN], const rcd_reach_note_t *note,
-                   int64_t now);
-
-/* Once a second: cards whose record changes by itself go to the outbox. Their number, or -1. */
-int rcd_reach_tick(rcd_state_t *s, int64_t now);
-
-typedef struct {
-    uint64_t two_cards;                   /* listed cards that two holders have at once */
-    uint64_t over_cards, over_orders;     /* records that are full, and the orders beyond */
-} rcd_reach_counts_t;
-
-int rcd_reach_counts(rcd_state_t *s, rcd_reach_counts_t *out);
+                 rcd_note_t *note);
 
 /* ---- links touch cards ------------------------------------------------------------------------- */
 

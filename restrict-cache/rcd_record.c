@@ -101,7 +101,7 @@ static int put_orders(rcd_state_t *s, record_t *r, const uint8_t *subject,
 
 int rcd_record(rcd_state_t *s, const rcd_rules_t *rules, uint64_t era,
                const uint8_t digest[JD_DIGEST_LEN], uint8_t out[JD_RECORD_MAX], size_t *len,
-               rcd_row_t rows[JD_ORDERS_MAX], int *n, rcd_reach_note_t *note)
+               rcd_row_t rows[JD_ORDERS_MAX], int *n, rcd_note_t *note)
 {
     record_t r = {.enabled = rcd_enabled(rules), .now = rcd_clock_wall(), .rows = rows};
     rcd_reach_t reach;

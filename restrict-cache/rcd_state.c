@@ -217,7 +217,7 @@ int rcd_state_tick(rcd_state_t *s, int64_t now, int64_t office_now)
 {
     int64_t at = now < office_now ? now : office_now;
     rcd_row_t rows[TICK_ROWS];
-    int woken = rcd_reach_tick(s, now);
+    int woken = rcd_note_tick(s, now);
     int n = woken < 0 ? -1 : rcd_store_past(s, at, rows, TICK_ROWS), rc = 0;
 
     if (n <= 0) {

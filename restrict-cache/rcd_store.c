@@ -7,6 +7,7 @@
 #include "rcd_audit.h"
 #include "rcd_brake.h"
 #include "rcd_ledger_rows.h"
+#include "rcd_note.h"
 #include "rcd_reach.h"
 #include "rcd_relink.h"
 #include "rcd_sql.h"
@@ -49,6 +50,7 @@ static const char *const schemas[] = {
     rcd_ledger_schema,
     rcd_reach_schema,
     rcd_relink_schema,
+    rcd_note_schema,
 };
 
 #define ROW "number, digest, measures, flags, served, start, until, first_from, deadline, grounds,"\
@@ -354,7 +356,8 @@ static int set_up(rcd_state_t *s, const char *list, int readonly)
         return -1;
     }
     if (rcd_sql_prepare(s, s->stmt, sql, RCD_ST_N) != 0 || rcd_audit_open(s) != 0 ||
-        rcd_brake_open(s) != 0 || rcd_ledger_rows_open(s) != 0 || rcd_reach_open(s) != 0) {
+        rcd_brake_open(s) != 0 || rcd_ledger_rows_open(s) != 0 ||
+        rcd_note_open(s) != 0 || rcd_reach_open(s) != 0) {
         return -1;
     }
     return load_marks(s);
@@ -387,6 +390,7 @@ rcd_state_t *rcd_store_open(const char *path, const char *list, int readonly, ch
 void rcd_store_close(rcd_state_t *s)
 {
     rcd_reach_close(s);
+    rcd_note_close(s);
     rcd_audit_close(s);
     rcd_brake_close(s);
     rcd_ledger_rows_close(s);

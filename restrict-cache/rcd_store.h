@@ -79,6 +79,7 @@ struct rcd_state_s {
     struct rcd_brake_s *brake;             /* releases of the gates' brake */
     struct rcd_ledger_rows_s *ledger;      /* statements of rcd_ledger_rows */
     struct rcd_reach_s *reach;             /* links in force */
+    struct rcd_notes_s *note;              /* statements of rcd_note */
     struct rcd_relink_s *relink;           /* statements of rcd_relink */
     char          fault[160];
 };

@@ -349,3 +349,32 @@ def test_killed_at_any_moment(make_feed, how):
         if (first == new) != (state == 1):
             state = 1 - state
     assert 'before' in seen                                       # some were killed in time
+
+
+# ---- what stays -------------------------------------------------------------------------------------
+
+def test_no_identifier_and_no_digest_stays_anywhere(feed):
+    """Neither in the state directory, whatever became of the file, nor in log, audit chain, status and answers."""
+    good, bad = person(7), person(8)
+    said = [full(feed, link('SECRET1', holder=f'cnid:{good}'), link('SECRET2', holder=f'cnid:{bad[:-1]}y'),
+                 '{"card":"SECRET3"}\n', link('SECRET4', use='x'), code=5),
+            full(feed, link('SECRET5'), 'SECRET6' * 900 + '\n', code=5),
+            full(feed, link('SECRET7')[:-1], code=4), delta(feed, 'SECRET8\n', code=4),
+            holders(feed, 'add', stdin=f'SECRET9\ncnid:{good}\n'), holders(feed, 'remove', stdin='SECRET1\n'),
+            show(feed, 'SECRET9'), show(feed, f'cnid:{good}')]
+    feed.office.publish(order(holder=f'cnid:{good}'))
+    feed.wait_orders(['CS-1'], card='SECRET9')
+    settle(feed)
+    digests = [jdschema.digest(feedworld.KEY, 'cnid', good), jdschema.digest(feedworld.KEY, 'card', 'SECRET9')]
+    secrets = [b'SECRET', good.encode(), bad[:-1].encode()]
+    texts = json.dumps(said).encode() + feed.daemon.log().encode() + (feed.state / 'status.json').read_bytes()
+    texts += (feed.state / 'audit.log').read_bytes() + harness.rcctl(feed.conf, 'status').stdout.encode()
+    for s in secrets + [d.hex().encode() for d in digests] + [d.hex()[:16].encode() for d in digests]:
+        assert s not in texts, s
+    for path in feed.state.rglob('*'):
+        if path.is_file():
+            data = path.read_bytes()
+            for s in secrets:
+                assert s not in data, (path, s)
+    fds = f'/proc/{feed.daemon.pid}/fd'
+    assert not [x for x in (os.readlink(f'{fds}/{f}') for f in os.listdir(fds)) if 'inbox' in x or 'sort.' in x]

@@ -586,7 +586,7 @@ static void test_record_leaves_out(void **state)
 {
     uint8_t out[JD_RECORD_MAX];
     rcd_row_t rows[JD_ORDERS_MAX], row;
-    rcd_reach_note_t note;
+    rcd_note_t note;
     jd_relief_t relief;
     size_t len;
     int n;
@@ -610,7 +610,7 @@ static int record_of_a(uint16_t *observed)
     jd_order_t orders[JD_ORDERS_MAX];
     uint8_t out[JD_RECORD_MAX];
     rcd_row_t rows[JD_ORDERS_MAX], row;
-    rcd_reach_note_t note;
+    rcd_note_t note;
     jd_relief_t relief;
     size_t len;
     unsigned n = 0;

@@ -290,7 +290,7 @@ static void write_record(world_t *w)
     uint8_t out[JD_RECORD_MAX];
     uint16_t observed;
     rcd_row_t rows[JD_ORDERS_MAX];
-    rcd_reach_note_t note;
+    rcd_note_t note;
     jd_order_t orders[JD_ORDERS_MAX];
     size_t len;
     unsigned count = 0;
