@@ -74,7 +74,8 @@ static void print_value(const cJSON *m)
     }
 }
 
-static void print_record(const cJSON *record)
+/* `skip`: a member that stands above already, or NULL. */
+static void print_record(const cJSON *record, const char *skip)
 {
     char at[26];
     int first = 1;
@@ -85,7 +86,7 @@ static void print_record(const cJSON *record)
     for (const cJSON *m = record->child; m != NULL; m = m->next) {
         if (strcmp(m->string, "n") == 0 || strcmp(m->string, "at") == 0 ||
             strcmp(m->string, "kind") == 0 || strcmp(m->string, "prev") == 0 ||
-            strcmp(m->string, "hash") == 0) {
+            strcmp(m->string, "hash") == 0 || (skip != NULL && strcmp(m->string, skip) == 0)) {
             continue;
         }
         printf("%s%s ", first ? " " : ", ", m->string);
@@ -152,7 +153,7 @@ static int print_one(void *arg, cJSON *o)
     if (r->json) {
         rcctl_json(o);
     } else {
-        print_record(o);
+        print_record(o, NULL);
         cJSON_Delete(o);
     }
     return 0;
@@ -447,7 +448,7 @@ static void life_print(const life_t *life)
     }
     puts("records");
     cJSON_ArrayForEach(o, life->records) {
-        print_record(o);
+        print_record(o, "order");
     }
 }
 
