@@ -294,15 +294,19 @@ static int name_parse(const char *name, char id[CHAIN_LEN + 1], uint64_t *n)
     return *end ? -1 : 0;
 }
 
-static chain_t *chain_of(ts_ledger_t *l, const char *id)
+static chain_t *chain_find(ts_ledger_t *l, const char *id)
 {
-    chain_t *grown;
-
     for (size_t i = 0; i < l->n_chains; i++) {
         if (strcmp(l->chain[i].id, id) == 0)
             return &l->chain[i];
     }
-    grown = realloc(l->chain, (l->n_chains + 1) * sizeof *grown);
+    return NULL;
+}
+
+static chain_t *chain_begin(ts_ledger_t *l, const char *id)
+{
+    chain_t *grown = realloc(l->chain, (l->n_chains + 1) * sizeof *grown);
+
     if (!grown)
         return NULL;
     l->chain = grown;
@@ -322,9 +326,10 @@ static int chain_add(chain_t *c, const char *hash)
     return 0;
 }
 
+/* `c` NULL: a chain that is not known yet. */
 static int follows(const chain_t *c, uint64_t n, const char *prev)
 {
-    if (n != c->n + 1 || !prev || strlen(prev) != HASH_LEN)
+    if (n != (c ? c->n : 0) + 1 || !prev || strlen(prev) != HASH_LEN)
         return 0;
     return n == 1 ? strspn(prev, "0") == HASH_LEN : strcmp(prev, c->hash[n - 2]) == 0;
 }
@@ -345,34 +350,45 @@ static int write_line(ts_ledger_t *l, const char *body, size_t len)
     return n == (ssize_t) len + 1 && fdatasync(l->fd) == 0 ? 0 : -1;
 }
 
+/* NULL when the text is a batch, with its name's parts; or what is wrong. */
+static const char *check(const cJSON *root, const char *body, size_t len, ts_batch_t *b,
+                         char id[CHAIN_LEN + 1], uint64_t *n)
+{
+    const char *name = text_of(root, "batch"), *why = root ? check_parts(root)
+                                                           : "not a JSON object on one line";
+
+    if (why)
+        return why;
+    if (!hash_ok(body, len, b->hash))
+        return "hash is not the SHA-256 of the batch without it, or not the last member";
+    if (name_parse(name, id, n) != 0)
+        return "batch is not \"<32 hex>-<n>\"";
+    if (cJSON_HasObjectItem(root, "checkpoint")
+        && ts_checkpoint_read(text_of(root, "checkpoint"), &b->checkpoint_n, b->checkpoint_hash) != 0)
+        return "checkpoint names no record";
+    snprintf(b->name, sizeof b->name, "%s", name);
+    return NULL;
+}
+
 static ts_batch_rc_t take(ts_ledger_t *l, const char *body, size_t len, int loading,
                           ts_batch_t *b)
 {
     cJSON *root = memchr(body, '\n', len) ? NULL : cJSON_ParseWithLength(body, len);
-    const char *name = text_of(root, "batch");
     char id[CHAIN_LEN + 1];
     ts_batch_rc_t rc = TS_BATCH_WRONG;
-    chain_t *c = NULL;
+    chain_t *c;
     uint64_t n;
 
-    b->why = root ? check_parts(root) : "not a JSON object on one line";
-    if (!b->why && !hash_ok(body, len, b->hash))
-        b->why = "hash is not the SHA-256 of the batch without it, or not the last member";
-    if (!b->why && name_parse(name, id, &n) != 0)
-        b->why = "batch is not \"<32 hex>-<n>\"";
-    if (!b->why && cJSON_HasObjectItem(root, "checkpoint")
-        && ts_checkpoint_read(text_of(root, "checkpoint"), &b->checkpoint_n, b->checkpoint_hash) != 0)
-        b->why = "checkpoint names no record";
-    if (!b->why && !(c = chain_of(l, id)))
-        b->why = "out of memory";
-    if (c) {
-        snprintf(b->name, sizeof b->name, "%s", name);
-        b->last = c->n;
-        if (n <= c->n && strcmp(c->hash[n - 1], b->hash) == 0) {
+    b->why = check(root, body, len, b, id, &n);
+    if (!b->why) {
+        c = chain_find(l, id);
+        b->last = c ? c->n : 0;
+        if (n <= b->last && strcmp(c->hash[n - 1], b->hash) == 0) {
             rc = TS_BATCH_AGAIN;
         } else if (!follows(c, n, text_of(root, "prev"))) {
             rc = TS_BATCH_CONFLICT;
-        } else if ((!loading && write_line(l, body, len) != 0) || chain_add(c, b->hash) != 0
+        } else if ((!loading && write_line(l, body, len) != 0)
+                   || (!c && !(c = chain_begin(l, id))) || chain_add(c, b->hash) != 0
                    || take_totals(l, root) != 0) {
             b->why = "the ledger cannot be written";
         } else {
