@@ -27,7 +27,7 @@ typedef struct {
     cJSON      *months;            /* array of {month, measure, denied} */
     int         months_known;
     /* of `records`, borrowed; NULL: none */
-    const cJSON *applied, *version, *lift, *ended;
+    const cJSON *applied, *version, *term, *lift, *ended;      /* term: also of a narrowed version */
     unsigned    amended;
 } life_t;
 
@@ -197,12 +197,14 @@ static int take_record(void *arg, cJSON *o)
     if (kind_is(o, "order.applied") || kind_is(o, "order.amended")) {
         life->applied = life->applied != NULL ? life->applied : o;
         life->amended += kind_is(o, "order.amended");
-        life->version = o;
+        life->version = life->term = o;
         life->ended = NULL;
+    } else if (kind_is(o, "order.narrowed")) {
+        life->term = o;
     } else if (kind_is(o, "lift")) {
         life->lift = life->lift != NULL ? life->lift : o;
-    } else if (strncmp(rcd_json_string(o, "kind"), "order.", 6) == 0 &&
-               !kind_is(o, "order.narrowed")) {
+    } else if (kind_is(o, "order.expired") || kind_is(o, "order.dropped") ||
+               kind_is(o, "order.refused")) {
         life->ended = o;
     }
     return 0;
@@ -319,8 +321,8 @@ static void life_json(life_t *life)
         }
     }
     add_time(root, "served", number(life->version, "served"));
-    add_time(root, "from", number(life->version, "from"));
-    add_time(root, "until", number(life->version, "until"));
+    add_time(root, "from", number(life->term, "from"));
+    add_time(root, "until", number(life->term, "until"));
     while (last != NULL && last->next != NULL) {
         last = last->next;
     }
@@ -415,6 +417,37 @@ static void print_lift(const life_t *life)
     }
 }
 
+static int truth(const cJSON *o, const char *name)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, name));
+}
+
+/* One line for a stay, its end, an objection: what freed the person for a while. */
+static void print_relief(const cJSON *o)
+{
+    const char *user = rcd_json_string(o, "user"), *reason = rcd_json_string(o, "reason");
+    char text[600], at[26], until[40] = "until ended";
+
+    when(number(o, "at"), at);
+    if (kind_is(o, "mark")) {
+        print_times(truth(o, "objection") ? "objection" : "withdrawn", o, "signed", "iat",
+                    "in the journal", "at");
+        return;
+    }
+    if (kind_is(o, "stay") && number(o, "until") > 0) {
+        strcpy(until, "until ");
+        when(number(o, "until"), until + strlen(until));
+    }
+    snprintf(text, sizeof(text), "%s%s%s%s%s%s%s", at, kind_is(o, "stay") ? ", " : "",
+             kind_is(o, "stay") ? until : "", user != NULL ? ", by " : "", user != NULL ? user : "",
+             reason != NULL ? ": " : "", reason != NULL ? reason : "");
+    if (kind_is(o, "stay") || kind_is(o, "unstay")) {
+        rcctl_line(kind_is(o, "stay") ? "stayed" : "stay ended", text);
+    } else if (kind_is(o, "objection")) {
+        rcctl_line(truth(o, "stands") ? "objection" : "withdrawn", text);
+    }
+}
+
 static void life_print(const life_t *life)
 {
     char text[64];
@@ -427,19 +460,14 @@ static void life_print(const life_t *life)
     rcctl_line("authority", rcd_json_string(life->texts, "authority"));
     rcctl_line("basis", rcd_json_string(life->texts, "basis"));
     rcctl_line("relevance", rcd_json_string(life->texts, "relevance"));
-    print_times("term", life->version, "from", "from", "until", "until");
+    print_times("term", life->term, "from", "from", "until", "until");
     if (life->amended > 0) {
         snprintf(text, sizeof(text), "%u time%s", life->amended, life->amended == 1 ? "" : "s");
         rcctl_line("amended", text);
     }
     print_months(life);
     cJSON_ArrayForEach(o, life->records) {
-        if (kind_is(o, "stay") || kind_is(o, "unstay")) {
-            print_times(rcd_json_string(o, "kind"), o, "until", "until", "at", "at");
-        } else if (kind_is(o, "mark") || kind_is(o, "objection")) {
-            print_times(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "objection"))
-                            ? "objection" : "withdrawn", o, "signed", "iat", "in the journal", "at");
-        }
+        print_relief(o);
     }
     print_lift(life);
     if (life->ended != NULL) {

@@ -307,3 +307,26 @@ def test_usage(chain):
         p = rcctl('audit', *args)
         assert p.returncode == 2 and word in p.stderr, p
     assert verify(chain, [], keys=False, receipts=False, code=0)['records'] == 0
+
+
+def test_show_tells_stays_objections_and_narrowed_terms(chain):
+    chain.add('text', id='cd' * 8, authority='Office', basis='Act 1')
+    chain.add('order.applied', order='CS-x', by='feed', iat=chain.at, measures=['bus.ride'], served=1, **{'from': 86400},
+              until=864000, text='cd' * 8)
+    chain.add('order.narrowed', order='CS-x', by='feed', iat=chain.at, measures=['bus.ride'], **{'from': 86400}, until=432000)
+    chain.add('stay', order='CS-x', stay=1, since=chain.at, user='clerk', reason='mistaken\nidentity')
+    chain.add('stay', order='CS-x', stay=2, since=chain.at, until=chain.at + 60, user='clerk', reason='court')
+    chain.add('unstay', order='CS-x', stay=1, how='ended', user='clerk', reason='cleared')
+    chain.add('objection', order='CS-x', stands=True, user='clerk', reason='letter')
+    chain.add('order.expired', order='CS-x', until=432000)
+    chain.add('stay', person=True, stay=3, since=chain.at, user='clerk', reason='another person')
+    chain.file.write_bytes(b'\n'.join(chain.make()) + b'\n')
+    text = rcctl('audit', 'show', '--file', chain.file, '--order', 'CS-x').stdout
+    for words in ('authority  Office', 'term       from 1970-01-02T08:00:00+08:00, until 1970-01-06T08:00:00+08:00',
+                  ', until ended, by clerk: mistaken?identity', ', by clerk: court', 'stay ended ', ', by clerk: cleared',
+                  'objection  ', ', by clerk: letter', 'expired    '):
+        assert words in text, (words, text)
+    assert 'another person' not in text
+    life = json.loads(rcctl('--json', 'audit', 'show', '--file', chain.file, '--order', 'CS-x').stdout)
+    assert life['until'] == 432000 and life['ended']['how'] == 'expired' and len(life['records']) == 7
+    assert life['months'] is None                            # a file alone has no ledger
