@@ -128,8 +128,8 @@ for t in "$T"/unit/test_*; do
     count "$ok" "$bad"
 done
 
-say "table: killed writers, churn"
-for t in "$BUILD"/table_kill "$BUILD"/table_churn; do
+say "table and cells: killed writers, churn"
+for t in "$BUILD"/table_kill "$BUILD"/table_churn "$BUILD"/table_cells; do
     make -s BUILD="$BUILD" "$t"
     if "$t"; then count 1 0; else count 0 1; fi
 done
