@@ -93,7 +93,7 @@ sed -e "s/@GATE_SHA256@/$(sha "$gate_password")/" -e "s/@SYNC_SHA256@/$(sha "$sy
 sed -e "s#^port .*#port $REDIS#" -e "s#^dir .*#dir $D/redis#" -e "s#^aclfile .*#aclfile $D/redis.acl#" conf/redis.conf >"$D/redis.conf"
 user=; [ "$(id -u)" -ne 0 ] || user="user root;"
 sed -e "s#/usr/lib/nginx/modules#$B#" -e "s#^user .*#$user#" -e "s#/run/nginx.pid#$D/nginx.pid#" \
-    -e "s#/var/log/nginx#$D/logs#" -e "s#/etc/jd/#$D/#" -e "s#/etc/nginx/#$TOP/conf/#" \
+    -e "s#/var/log/nginx#$D/logs#" -e "s#/var/lib/jd/#$D/#" -e "s#/etc/jd/#$D/#" -e "s#/etc/nginx/#$TOP/conf/#" \
     -e "s#127.0.0.1:6379#127.0.0.1:$REDIS#" -e "s#127.0.0.1:8080#127.0.0.1:$GATE#" \
     -e "s#:9101#:$BUS#" -e "s#:9102#:$LIBRARY#" -e "s#:9103#:$CARD#" \
     -e "s#max_stale  1h#max_stale  6s#" conf/nginx.conf >"$D/nginx.conf"

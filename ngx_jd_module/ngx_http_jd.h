@@ -5,6 +5,7 @@
  *
  *   ngx_http_jd_module.c     directives and their merging
  *   ngx_http_jd_place.c      the directive jd_subject
+ *   ngx_http_jd_brake.c      the directive jd_brake
  *   ngx_http_jd_check.c      what nginx -t refuses, warns of and lists
  *   ngx_http_jd_gate.c       preaccess and log-phase handlers
  *   ngx_http_jd_decision.c   one decision, from the person to the counter
@@ -13,6 +14,7 @@
  *   ngx_http_jd_variable.c   variables, and the header JD-Status
  *   ngx_http_jd_answer.c     what a refused terminal is told
  *   ngx_http_jd_status.c     the handler of jd_status
+ *   ngx_http_jd_parts.c      its parts that are more than one value
  */
 
 #ifndef _NGX_HTTP_JD_H_INCLUDED_
@@ -84,12 +86,15 @@ typedef struct {
     size_t                        body_max;      /* 0: the body buffer */
     ngx_str_t                     desk_url;      /* jd_contest */
     ngx_str_t                     desk_phone;
+    ngx_jd_brake_t               *brake;
 
     ngx_uint_t                    body;          /* NGX_HTTP_JD_BODY_* */
     ngx_uint_t                    status;        /* NGX_HTTP_JD_STATUS_* */
 
     u_char                       *file;          /* of jd_gate */
     ngx_uint_t                    line;
+    u_char                       *brake_file;    /* of jd_brake, if any */
+    ngx_uint_t                    brake_line;
 
     unsigned                      own:1;         /* jd_gate stands here */
     unsigned                      in_args:1;     /* a subject in arguments */
@@ -101,7 +106,17 @@ typedef struct {
 typedef struct {
     ngx_array_t                   locations;
                                      /* of ngx_http_jd_location_t, all gated */
+    ngx_array_t                   brakes;
+                                     /* of ngx_http_jd_brake_use_t */
 } ngx_http_jd_main_conf_t;
+
+
+/* the first location of a list and measure, with which the others agree */
+typedef struct {
+    ngx_jd_list_t                *list;
+    ngx_uint_t                    measure;
+    ngx_http_jd_loc_conf_t       *conf;
+} ngx_http_jd_brake_use_t;
 
 
 typedef struct {
@@ -245,7 +260,29 @@ ngx_int_t ngx_http_jd_answer(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_jd_status_handler(ngx_http_request_t *r);
 
+/* n / divisor, 1, 1000 or 1000000. */
+u_char *ngx_http_jd_number(u_char *p, int64_t n, ngx_uint_t divisor);
+
+/* At most this long, all of them, for one list. */
+#define NGX_HTTP_JD_STATUS_PARTS                                              \
+    (JD_MEASURE_N * 512 + NGX_JD_LIFT_N * (NGX_JD_LIFT_BUCKETS + 4) * 160)
+
+/* Members of the list's object: "brakes":[...], "lifts":{...}. */
+u_char *ngx_http_jd_status_json_brakes(u_char *p, ngx_jd_list_t *list);
+u_char *ngx_http_jd_status_json_lifts(u_char *p, ngx_jd_list_t *list);
+
+/* Samples of jd_braked, or jd_brakes_total; those of jd_lift_seconds. */
+u_char *ngx_http_jd_status_braked(u_char *p, ngx_jd_list_t *list,
+    ngx_uint_t total);
+u_char *ngx_http_jd_status_lifts(u_char *p, ngx_jd_list_t *list);
+
 char *ngx_http_jd_subject(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_jd_brake(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* jd_brake of a location against that of all others; sets it in the lists. */
+ngx_int_t ngx_http_jd_check_brake(ngx_conf_t *cf,
+    ngx_http_jd_main_conf_t *jmcf, ngx_http_jd_loc_conf_t *conf,
+    ngx_str_t *where);
 
 ngx_int_t ngx_http_jd_check(ngx_conf_t *cf, ngx_http_jd_main_conf_t *jmcf);
 

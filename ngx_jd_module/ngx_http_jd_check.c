@@ -13,7 +13,9 @@
 
 
 static ngx_int_t ngx_http_jd_check_location(ngx_conf_t *cf,
-    ngx_http_jd_location_t *location);
+    ngx_http_jd_main_conf_t *jmcf, ngx_http_jd_location_t *location);
+static void ngx_http_jd_note_enforced(ngx_http_jd_loc_conf_t *conf,
+    ngx_str_t *where);
 static ngx_int_t ngx_http_jd_check_return(ngx_conf_t *cf,
     ngx_http_jd_location_t *location, ngx_str_t *where);
 static ngx_uint_t ngx_http_jd_find_answer(ngx_array_t *codes);
@@ -37,7 +39,7 @@ ngx_http_jd_check(ngx_conf_t *cf, ngx_http_jd_main_conf_t *jmcf)
     location = jmcf->locations.elts;
 
     for (i = 0; i < jmcf->locations.nelts; i++) {
-        if (ngx_http_jd_check_location(cf, &location[i]) != NGX_OK) {
+        if (ngx_http_jd_check_location(cf, jmcf, &location[i]) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -47,7 +49,8 @@ ngx_http_jd_check(ngx_conf_t *cf, ngx_http_jd_main_conf_t *jmcf)
 
 
 static ngx_int_t
-ngx_http_jd_check_location(ngx_conf_t *cf, ngx_http_jd_location_t *location)
+ngx_http_jd_check_location(ngx_conf_t *cf, ngx_http_jd_main_conf_t *jmcf,
+    ngx_http_jd_location_t *location)
 {
     ngx_str_t                  where;
     ngx_http_jd_loc_conf_t    *conf;
@@ -83,7 +86,12 @@ ngx_http_jd_check_location(ngx_conf_t *cf, ngx_http_jd_location_t *location)
         return NGX_ERROR;
     }
 
-    if (ngx_http_jd_check_return(cf, location, &where) != NGX_OK
+    if (!conf->dry_run) {
+        ngx_http_jd_note_enforced(conf, &where);
+    }
+
+    if (ngx_http_jd_check_brake(cf, jmcf, conf, &where) != NGX_OK
+        || ngx_http_jd_check_return(cf, location, &where) != NGX_OK
         || ngx_http_jd_check_buffering(cf, location, &where) != NGX_OK)
     {
         return NGX_ERROR;
@@ -106,6 +114,27 @@ ngx_http_jd_check_location(ngx_conf_t *cf, ngx_http_jd_location_t *location)
     }
 
     return NGX_OK;
+}
+
+
+/* whether there is a ledger is known when the jd block is read, too */
+
+static void
+ngx_http_jd_note_enforced(ngx_http_jd_loc_conf_t *conf, ngx_str_t *where)
+{
+    ngx_uint_t           i;
+    ngx_http_jd_gate_t  *gate;
+
+    gate = conf->gates->elts;
+
+    for (i = 0; i < conf->gates->nelts; i++) {
+
+        if (gate[i].list->enforced.len == 0) {
+            gate[i].list->enforced = *where;
+            gate[i].list->enforced_file = conf->file;
+            gate[i].list->enforced_line = conf->line;
+        }
+    }
 }
 
 

@@ -11,6 +11,7 @@
 
 static void ngx_http_jd_front(ngx_http_jd_ctx_t *ctx, ngx_jd_list_t *list,
     ngx_http_jd_front_t *front);
+static void ngx_http_jd_listed(ngx_http_jd_decision_t *d);
 static ngx_uint_t ngx_http_jd_rank(ngx_http_jd_decision_t *d);
 static void ngx_http_jd_log(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
     ngx_http_jd_decision_t *d);
@@ -152,7 +153,7 @@ ngx_http_jd_finish(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
     ngx_http_jd_decision_t *d)
 {
     if (d->reason == JD_REASON_LISTED) {
-        d->outcome = d->conf->dry_run ? NGX_JD_DENIED_DRY_RUN : NGX_JD_DENIED;
+        ngx_http_jd_listed(d);
 
     } else if (d->reason == JD_REASON_MALFORMED
                && d->conf->malformed == NGX_HTTP_JD_MALFORMED_REJECT
@@ -178,6 +179,46 @@ ngx_http_jd_finish(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
     if (d->outcome != NGX_JD_PASSED || d->reason == JD_REASON_MALFORMED) {
         ngx_http_jd_log(r, ctx, d);
     }
+}
+
+
+/*
+ * An order is in force: a denial, unless the brake is on or the ledger cannot
+ * take it.  What is denied is in the ledger before any of it is sent.
+ */
+
+static void
+ngx_http_jd_listed(ngx_http_jd_decision_t *d)
+{
+    ngx_jd_list_t  *list;
+
+    list = d->gate->list;
+
+    if (ngx_jd_brake(list, d->gate->measure, &d->verdict->order)) {
+        d->reason = JD_REASON_BRAKED;
+        d->outcome = NGX_JD_PASSED;
+        return;
+    }
+
+    if (d->conf->dry_run) {
+        d->outcome = NGX_JD_DENIED_DRY_RUN;
+
+        /* without a ledger, or with a full one, status alone tells of it */
+
+        (void) ngx_jd_ledger_count(list, d->gate->measure, d->verdict,
+                                   d->outcome);
+        return;
+    }
+
+    if (ngx_jd_ledger_count(list, d->gate->measure, d->verdict, NGX_JD_DENIED)
+        != NGX_OK)
+    {
+        d->reason = JD_REASON_UNACCOUNTED;
+        d->outcome = NGX_JD_PASSED;
+        return;
+    }
+
+    d->outcome = NGX_JD_DENIED;
 }
 
 

@@ -45,6 +45,9 @@ static ngx_conf_enum_t  ngx_http_jd_log_levels[] = {
 };
 
 
+static ngx_jd_brake_t  ngx_http_jd_no_brake;
+
+
 static ngx_conf_post_t  ngx_http_jd_deny_status_post = {
     ngx_http_jd_deny_status
 };
@@ -107,6 +110,14 @@ static ngx_command_t  ngx_http_jd_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_jd_loc_conf_t, answer),
       &ngx_http_jd_answers },
+
+    { ngx_string("jd_brake"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1
+                        |NGX_CONF_TAKE3,
+      ngx_http_jd_brake,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("jd_log_level"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -176,7 +187,10 @@ ngx_http_jd_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&conf->locations, cf->pool, 8,
                        sizeof(ngx_http_jd_location_t))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&conf->brakes, cf->pool, 8,
+                          sizeof(ngx_http_jd_brake_use_t))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -204,6 +218,8 @@ ngx_http_jd_create_loc_conf(ngx_conf_t *cf)
      *     conf->status = 0;
      *     conf->file = NULL;
      *     conf->line = 0;
+     *     conf->brake_file = NULL;
+     *     conf->brake_line = 0;
      *     conf->own = 0;
      *     conf->in_args = 0;
      *     conf->unbuffered = 0;
@@ -218,6 +234,7 @@ ngx_http_jd_create_loc_conf(ngx_conf_t *cf)
     conf->answer = NGX_CONF_UNSET_UINT;
     conf->log_level = NGX_CONF_UNSET_UINT;
     conf->body_max = NGX_CONF_UNSET_SIZE;
+    conf->brake = NGX_CONF_UNSET_PTR;
 
     return conf;
 }
@@ -238,6 +255,11 @@ ngx_http_jd_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->line = prev->line;
     }
 
+    if (conf->brake == NGX_CONF_UNSET_PTR) {
+        conf->brake_file = prev->brake_file;
+        conf->brake_line = prev->brake_line;
+    }
+
     if (conf->desk_url.len == 0 && conf->desk_phone.len == 0) {
         conf->desk_url = prev->desk_url;
         conf->desk_phone = prev->desk_phone;
@@ -255,6 +277,8 @@ ngx_http_jd_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_HTTP_JD_ANSWER_PROBLEM);
     ngx_conf_merge_uint_value(conf->log_level, prev->log_level, NGX_LOG_INFO);
     ngx_conf_merge_size_value(conf->body_max, prev->body_max, 0);
+
+    ngx_conf_merge_ptr_value(conf->brake, prev->brake, &ngx_http_jd_no_brake);
 
     if (conf->gates == NULL) {
         return NGX_CONF_OK;

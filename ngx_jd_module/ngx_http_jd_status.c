@@ -44,6 +44,10 @@ typedef struct {
     int64_t                     confirm_usec;
     int64_t                     confirm_mean_usec;
     int64_t                     undecided;
+    int64_t                     ledger_cells;
+    int64_t                     ledger_used;
+    int64_t                     ledger_unpushed;
+    int64_t                     ledger_pushed_at;
 
     ngx_jd_counters_t           counters;
 } ngx_http_jd_list_status_t;
@@ -63,6 +67,8 @@ static ngx_int_t ngx_http_jd_collect(ngx_http_request_t *r,
     ngx_array_t *lists);
 static void ngx_http_jd_collect_list(ngx_http_jd_list_status_t *s,
     ngx_jd_list_t *list);
+static void ngx_http_jd_collect_ledger(ngx_http_jd_list_status_t *s,
+    ngx_jd_list_t *list);
 static ngx_uint_t ngx_http_jd_decisions(ngx_http_jd_list_status_t *s);
 static u_char *ngx_http_jd_status_json(u_char *p, ngx_array_t *lists);
 static u_char *ngx_http_jd_status_json_list(u_char *p,
@@ -70,7 +76,6 @@ static u_char *ngx_http_jd_status_json_list(u_char *p,
 static u_char *ngx_http_jd_status_prometheus(u_char *p, ngx_array_t *lists);
 static u_char *ngx_http_jd_help(u_char *p, char *metric, char *type,
     char *help);
-static u_char *ngx_http_jd_number(u_char *p, int64_t n, ngx_uint_t divisor);
 
 
 static char  *ngx_http_jd_outcome_names[] = {
@@ -190,7 +195,23 @@ static ngx_http_jd_value_t  ngx_http_jd_values[] = {
 
     { "undecided", "jd_undecided_total", "counter",
       "Requests to gated locations that ended without a decision.",
-      1, ngx_http_jd_at(undecided) }
+      1, ngx_http_jd_at(undecided) },
+
+    { "ledger_cells", "jd_ledger_cells", "gauge",
+      "Cells of the ledger's file, of all lists.",
+      1, ngx_http_jd_at(ledger_cells) },
+
+    { "ledger_used", "jd_ledger_used_cells", "gauge",
+      "Cells that this list uses; with none free nothing is denied.",
+      1, ngx_http_jd_at(ledger_used) },
+
+    { "ledger_unpushed", "jd_ledger_unpushed_cells", "gauge",
+      "Cells whose count Redis did not have when last looked at.",
+      1, ngx_http_jd_at(ledger_unpushed) },
+
+    { "ledger_pushed_at", "jd_ledger_pushed_timestamp_seconds", "gauge",
+      "Time when all counts were in Redis.",
+      1, ngx_http_jd_at(ledger_pushed_at) }
 };
 
 #define NGX_HTTP_JD_VALUES                                                    \
@@ -230,6 +251,7 @@ ngx_http_jd_status_handler(ngx_http_request_t *r)
 
     for (i = 0; i < lists.nelts; i++) {
         size += (NGX_HTTP_JD_VALUES + 8) * NGX_HTTP_JD_STATUS_VALUE
+                + NGX_HTTP_JD_STATUS_PARTS
                 + ngx_http_jd_decisions(&s[i]) * NGX_HTTP_JD_STATUS_DECISION;
     }
 
@@ -320,6 +342,8 @@ ngx_http_jd_collect_list(ngx_http_jd_list_status_t *s, ngx_jd_list_t *list)
     s->max_stale = list->max_stale;
     s->age = ngx_jd_list_age(list);
 
+    ngx_http_jd_collect_ledger(s, list);
+
     z = list->zone;
 
     if (z == NULL) {
@@ -366,6 +390,28 @@ ngx_http_jd_collect_list(ngx_http_jd_list_status_t *s, ngx_jd_list_t *list)
     n = s->confirms - s->confirm_errors;
     s->confirm_mean_usec = n ? s->confirm_usec / (int64_t) n
                              : NGX_HTTP_JD_NONE;
+}
+
+
+static void
+ngx_http_jd_collect_ledger(ngx_http_jd_list_status_t *s, ngx_jd_list_t *list)
+{
+    jd_cells_list_t  *l;
+
+    if (list->ledger == NULL) {
+        s->ledger_cells = NGX_HTTP_JD_NONE;
+        s->ledger_used = NGX_HTTP_JD_NONE;
+        s->ledger_unpushed = NGX_HTTP_JD_NONE;
+        s->ledger_pushed_at = NGX_HTTP_JD_NONE;
+        return;
+    }
+
+    l = &list->ledger->cells.head->list[list->ledger_index];
+
+    s->ledger_cells = list->ledger->cells.cells;
+    s->ledger_used = l->used;
+    s->ledger_unpushed = l->unpushed;
+    s->ledger_pushed_at = l->pushed_at > 0 ? l->pushed_at : NGX_HTTP_JD_NONE;
 }
 
 
@@ -426,7 +472,9 @@ ngx_http_jd_status_json_list(u_char *p, ngx_http_jd_list_status_t *s)
     p = (u_char *) ngx_escape_json(p, (u_char *) ngx_http_jd_mends[s->fault],
                                    ngx_strlen(ngx_http_jd_mends[s->fault]));
 
-    p = ngx_sprintf(p, "\",\"key\":\"%s\"", s->key_id);
+    p = ngx_sprintf(p, "\",\"key\":\"%s\",\"gateway\":\"%s\"", s->key_id,
+                    s->list->ledger ? s->list->ledger->cells.head->gateway
+                                    : "");
 
     for (i = 0; i < NGX_HTTP_JD_VALUES; i++) {
 
@@ -473,7 +521,13 @@ ngx_http_jd_status_json_list(u_char *p, ngx_http_jd_list_status_t *s)
         }
     }
 
-    return ngx_cpymem(p, "]}", sizeof("]}") - 1);
+    p = ngx_cpymem(p, "],", sizeof("],") - 1);
+    p = ngx_http_jd_status_json_brakes(p, s->list);
+    *p++ = ',';
+    p = ngx_http_jd_status_json_lifts(p, s->list);
+    *p++ = '}';
+
+    return p;
 }
 
 
@@ -554,6 +608,29 @@ ngx_http_jd_status_prometheus(u_char *p, ngx_array_t *lists)
         }
     }
 
+    p = ngx_http_jd_help(p, "jd_braked", "gauge",
+                         "Whether the brake of the measure is on.");
+
+    for (i = 0; i < lists->nelts; i++) {
+        p = ngx_http_jd_status_braked(p, s[i].list, 0);
+    }
+
+    p = ngx_http_jd_help(p, "jd_brakes_total", "counter",
+                         "Times that the brake of the measure went on.");
+
+    for (i = 0; i < lists->nelts; i++) {
+        p = ngx_http_jd_status_braked(p, s[i].list, 1);
+    }
+
+    p = ngx_http_jd_help(p, "jd_lift_seconds", "histogram",
+                         "How long lifts took to get here, since the "
+                         "authority's act, the office's signature, and the "
+                         "daemon's applying them.");
+
+    for (i = 0; i < lists->nelts; i++) {
+        p = ngx_http_jd_status_lifts(p, s[i].list);
+    }
+
     return p;
 }
 
@@ -566,7 +643,7 @@ ngx_http_jd_help(u_char *p, char *metric, char *type, char *help)
 }
 
 
-static u_char *
+u_char *
 ngx_http_jd_number(u_char *p, int64_t n, ngx_uint_t divisor)
 {
     switch (divisor) {

@@ -2,8 +2,8 @@
 /*
  * ngx_jd.h - what the parts of the module share: lists, the zone, the confirm.
  *
- * ngx_jd_module.c owns lists and processes; ngx_jd_zone.c, ngx_jd_lookup.c the shared memory; ngx_jd_redis.c, ngx_jd_link.c,
- * ngx_jd_follow.c, ngx_jd_confirm.c the way to Redis. The HTTP gate uses only the functions in the last part.
+ * ngx_jd_module.c, ngx_jd_list.c own lists and processes; ngx_jd_zone.c, ngx_jd_lookup.c, ngx_jd_brake.c the shared memory; ngx_jd_ledger.c the file of
+ * the ledger; ngx_jd_redis.c, ngx_jd_link.c, ngx_jd_follow.c, ngx_jd_confirm.c, ngx_jd_push.c the way to Redis. The HTTP gate uses only the functions in the last part.
  */
 
 #ifndef _NGX_JD_H_INCLUDED_
@@ -22,6 +22,8 @@
 #include "../restrict-cache/core/jd_table.h"
 #include "../restrict-cache/core/jd_policy.h"
 #include "../restrict-cache/core/jd_backoff.h"
+#include "../restrict-cache/core/jd_cells.h"
+#include "../restrict-cache/core/jd_ledger.h"
 
 
 #define NGX_JD_VERSION      "0.1.0"
@@ -45,6 +47,7 @@ typedef struct ngx_jd_list_s     ngx_jd_list_t;
 typedef struct ngx_jd_link_s     ngx_jd_link_t;
 typedef struct ngx_jd_follow_s   ngx_jd_follow_t;
 typedef struct ngx_jd_confirm_s  ngx_jd_confirm_t;
+typedef struct ngx_jd_push_s     ngx_jd_push_t;
 
 
 /* counters of one worker slot; atomic adds, as old and new workers share a slot during a reload */
@@ -95,6 +98,54 @@ typedef enum {
 extern const char *const  ngx_jd_fault_names[NGX_JD_FAULT_N];
 
 
+/* words of the zone, where no order between them is needed */
+#define ngx_jd_get(word)         atomic_load_explicit(word, memory_order_relaxed)
+#define ngx_jd_set(word, value)  atomic_store_explicit(word, value, memory_order_relaxed)
+
+
+/* jd_brake, of one list and measure; window 0: off */
+typedef struct {
+    time_t            window;              /* seconds */
+    uint64_t          rate;                /* 1/100 of a percent */
+    uint64_t          min;                 /* decisions */
+} ngx_jd_brake_t;
+
+#define NGX_JD_BRAKE_WHOLE      10000                  /* 100% as a rate */
+#define NGX_JD_BRAKE_BITS       16384
+#define NGX_JD_BRAKE_NO_WINDOW  (-((int64_t) 1 << 40))
+
+/* its state; a window's words are cleared under the slab mutex, else they only grow */
+typedef struct {
+    _Atomic int64_t   since;               /* Unix second since when it is on; 0 = off */
+    _Atomic int64_t   window;              /* begin, seconds of CLOCK_BOOTTIME */
+    _Atomic uint64_t  base;                /* decisions before it */
+    _Atomic uint64_t  ones;                /* bits that are set */
+    _Atomic uint64_t  distinct;            /* orders that denied in it, in 1/1000, estimated */
+    _Atomic uint64_t  engaged;             /* times since the zone was made */
+    uint64_t          reserved[2];
+    _Atomic uint64_t  bitmap[NGX_JD_BRAKE_BITS / 64];
+} ngx_jd_brake_zone_t;
+
+
+/* how long lifts take to get here: milliseconds, buckets as le in Prometheus, each holds only its own */
+typedef enum {
+    NGX_JD_LIFT_ACT = 0,                   /* since the authority's act, toe */
+    NGX_JD_LIFT_SIGNED,                    /* since the office's signature, iat */
+    NGX_JD_LIFT_APPLIED,                   /* since the daemon wrote it */
+    NGX_JD_LIFT_N
+} ngx_jd_lift_e;
+
+#define NGX_JD_LIFT_BUCKETS     20         /* bounds in ngx_jd_lift_bounds; the last has none */
+
+extern const uint64_t     ngx_jd_lift_bounds[NGX_JD_LIFT_BUCKETS - 1];
+extern const char *const  ngx_jd_lift_names[NGX_JD_LIFT_N];
+
+typedef struct {
+    _Atomic uint64_t  bucket[NGX_JD_LIFT_BUCKETS];
+    _Atomic uint64_t  sum;
+} ngx_jd_lift_zone_t;
+
+
 /*
  * The zone. Offsets only, all-zero = empty; kept over a reload. Words are written by the writer only, but for counters.
  *
@@ -139,12 +190,38 @@ typedef struct {
     _Atomic uint64_t  reconnects;
     _Atomic int64_t   loaded_at;           /* wall clock of the last finished load */
     _Atomic uint64_t  load_msec;           /* how long it took */
+
+    _Atomic uint64_t  lift_ms;             /* id of the newest entry of lifts met; 0-0: none yet */
+    _Atomic uint64_t  lift_seq;
+    _Atomic int64_t   lift_seen_ms;        /* Unix milliseconds when it was */
+    uint64_t          reserved;
+    ngx_jd_lift_zone_t   lift[NGX_JD_LIFT_N];
+
+    ngx_jd_brake_zone_t  brake[JD_MEASURE_N];
 } ngx_jd_zone_t;
+
+
+/* the ledger: one file, mapped by the master; shared by the cycles that name it alike */
+typedef struct {
+    jd_cells_t         cells;
+    size_t             size;
+    u_char            *addr;
+    ngx_fd_t           fd;                 /* holds the lock */
+    ngx_uint_t         refs;
+} ngx_jd_ledger_t;
+
+typedef struct {
+    ngx_str_t          name;               /* of the file; no data: no directive */
+    ngx_str_t          gateway;
+    ssize_t            size;
+    ngx_jd_ledger_t   *ledger;             /* NULL in nginx -t */
+} ngx_jd_ledger_conf_t;
 
 
 struct ngx_jd_list_s {
     ngx_str_t          name;
     ngx_array_t        servers;            /* of ngx_addr_t */
+    ngx_array_t        ledger_servers;     /* likewise, one */
     ngx_str_t          auth_user;          /* from redis_auth; empty: none */
     ngx_str_t          auth_password;
     ssize_t            zone_size;
@@ -155,6 +232,11 @@ struct ngx_jd_list_s {
 
     u_char            *conf_file;          /* where first named, for forward references */
     ngx_uint_t         conf_line;
+    ngx_str_t          enforced;           /* the first location that denies, its file and line: it needs a ledger */
+    u_char            *enforced_file;
+    ngx_uint_t         enforced_line;
+    ngx_jd_brake_t     brake[JD_MEASURE_N];
+
     unsigned           defined:1;          /* a list block was seen */
     unsigned           used:1;             /* a gate names it */
 
@@ -170,6 +252,9 @@ struct ngx_jd_list_s {
     ngx_msec_t         load_start;
     ngx_jd_link_t     *confirm_link;
     ngx_jd_follow_t   *follow;             /* slot 0 only */
+    ngx_jd_ledger_t   *ledger;             /* NULL: none, or nginx -t */
+    ngx_uint_t         ledger_index;       /* of this list in its file */
+    ngx_jd_push_t     *push;               /* slot 0 only */
     ngx_log_t         *log;
 };
 
@@ -237,12 +322,27 @@ ngx_int_t ngx_jd_confirm(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN]
     ngx_pool_t *pool, ngx_log_t *log, ngx_jd_verdict_t *verdict, ngx_jd_confirm_pt handler, void *data);
 
 
+/*
+ * To be asked for each denial, before it is made: notes the order that would deny, and returns 1 when the measure is braked, by this
+ * denial or before. No I/O but the log line of a brake that engages; never waits.
+ */
+ngx_uint_t ngx_jd_brake(ngx_jd_list_t *list, ngx_uint_t measure_bit, ngx_str_t *order);
+
+/*
+ * Counts a denial (NGX_JD_DENIED or NGX_JD_DENIED_DRY_RUN) in the ledger, by what the verdict tells. NGX_OK, from then on it outlives every
+ * process here; NGX_DECLINED: no cell is free, or there is no ledger, and nothing was counted: do not deny.
+ */
+ngx_int_t ngx_jd_ledger_count(ngx_jd_list_t *list, ngx_uint_t measure_bit, ngx_jd_verdict_t *v, ngx_uint_t outcome);
+
 /* Counts one decision in this worker's slot. */
 void ngx_jd_count(ngx_jd_list_t *list, ngx_uint_t measure_bit, jd_reason_t reason, ngx_uint_t outcome);
 void ngx_jd_count_undecided(ngx_jd_list_t *list);
 
 /* Sums the slots into `out`. */
 void ngx_jd_counters(ngx_jd_list_t *list, ngx_jd_counters_t *out);
+
+/* Decisions of a measure about somebody who was looked up: clear and all that come after it in jd_reason_t. Reads 64 slots. */
+uint64_t ngx_jd_decided(ngx_jd_list_t *list, ngx_uint_t measure_bit);
 
 
 /* ---- inside the module --------------------------------------------------------------------------------------- */
@@ -291,10 +391,11 @@ struct ngx_jd_link_s {
     ngx_int_t                  ident;
 
     ngx_jd_list_t             *list;
+    ngx_array_t               *servers;    /* of ngx_addr_t; those of the list, unless set anew before it is opened */
     const ngx_jd_link_user_t  *user;
     ngx_event_t                timer;      /* DOWN: next try; CONNECTING: deadline; UP: silence */
     jd_backoff_t               backoff;
-    ngx_uint_t                 server;     /* of list->servers, the one in use or to be tried next */
+    ngx_uint_t                 server;     /* of `servers`, the one in use or to be tried next */
     ngx_jd_link_state_e        state;
     ngx_jd_fault_e             fault;      /* why it closed last; NONE once proven */
     ngx_msec_t                 retry;      /* delay of the next try */
@@ -356,6 +457,7 @@ jd_reason_t ngx_jd_reply_verdict(ngx_jd_list_t *list, const u_char digest[JD_DIG
 #define NGX_JD_PAGES     4                             /* HSCANs in flight */
 #define NGX_JD_PAGE_MAX  4096                          /* fields of one reply */
 #define NGX_JD_ITEMS     (NGX_JD_PAGES * NGX_JD_PAGE_MAX)
+#define NGX_JD_LIFTS     512                           /* of one reply */
 
 typedef enum {
     NGX_JD_PHASE_IDLE = 0,
@@ -382,6 +484,16 @@ typedef struct {
 } ngx_jd_item_t;
 
 
+/* one entry of stream lifts */
+typedef struct {
+    uint64_t             ms;             /* its id */
+    uint64_t             seq;
+    int64_t              since[NGX_JD_LIFT_N];   /* Unix ms; 0 = not known */
+    int64_t              seen;           /* Unix ms */
+    ngx_uint_t           skip;           /* the end of the stream: what is up to here is not measured */
+} ngx_jd_lift_t;
+
+
 typedef struct {
     ngx_jd_follow_t     *follow;
     uint32_t             bucket;
@@ -400,6 +512,7 @@ struct ngx_jd_follow_s {
     char                 name[JD_LIST_NAME_MAX + 1];
     char                 meta_key[JD_REDIS_NAME_MAX];
     char                 changes_key[JD_REDIS_NAME_MAX];
+    char                 lifts_key[JD_REDIS_NAME_MAX];
 
     jd_meta_t            meta;           /* the newest read */
     const jd_key_t      *key;            /* of the era followed */
@@ -415,7 +528,13 @@ struct ngx_jd_follow_s {
     ngx_uint_t           item;           /* the next to be applied */
     ngx_jd_item_t        items[NGX_JD_ITEMS];
 
+    uint64_t             lift_ms;        /* id of the last lift queued */
+    uint64_t             lift_seq;
+    ngx_uint_t           nlifts;
+    ngx_jd_lift_t        lifts[NGX_JD_LIFTS];
+
     unsigned             anew:1;         /* no resuming: load */
+    unsigned             lifts_known:1;  /* where to go on in lifts */
     unsigned             asked:1;        /* an XREAD with its HMGET */
     unsigned             meta_new:1;     /* they are in */
     unsigned             nothing:1;      /* the last XREAD brought nothing */
@@ -438,7 +557,10 @@ void ngx_jd_follow_post(ngx_jd_follow_t *f, ngx_jd_phase_e phase);
 ngx_int_t ngx_jd_fetch_meta(ngx_jd_follow_t *f);
 ngx_int_t ngx_jd_fetch_page(ngx_jd_follow_t *f, ngx_jd_page_t *page);
 
-/* The changes after f->last, and meta behind them; waits for changes when the list is published. */
+/*
+ * The changes after f->last, and meta behind them. When the list is published it waits for changes, and reads lifts beside them, from the
+ * place that the zone knows or from their end.
+ */
 void ngx_jd_fetch_changes(ngx_jd_follow_t *f);
 
 
@@ -446,6 +568,61 @@ void ngx_jd_fetch_changes(ngx_jd_follow_t *f);
 
 void ngx_jd_confirm_init(ngx_cycle_t *cycle, ngx_jd_list_t *list);
 void ngx_jd_confirm_exit(ngx_jd_list_t *list);
+
+
+/* module and list: configuration */
+
+typedef struct {
+    ngx_array_t            lists;    /* of ngx_jd_list_t * */
+    ngx_jd_list_t         *list;     /* whose block is read now */
+    jd_keys_t              keys;     /* n = 0: no key_file yet */
+    ngx_jd_ledger_conf_t   ledger;
+    ngx_uint_t             block;    /* a jd block was seen */
+} ngx_jd_conf_t;
+
+#define NGX_JD_FILE_MAX  4096
+
+/* Reads a file with a secret, whole; the caller wipes `buf`. Refuses, logged, one that everybody may read. */
+ngx_int_t ngx_jd_read_file(ngx_conf_t *cf, ngx_str_t *name, u_char buf[NGX_JD_FILE_MAX], size_t *len);
+
+/* Directives of the list block that conf->list is; list_finish at its end checks and fills in. */
+char *ngx_jd_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_jd_redis_ledger(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_jd_redis_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_jd_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_jd_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_jd_max_stale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_jd_list_finish(ngx_conf_t *cf, ngx_jd_list_t *list);
+
+
+/* ledger: the file */
+
+/* The directive: FILE SIZE gateway=NAME. */
+char *ngx_jd_ledger(ngx_conf_t *cf, ngx_jd_ledger_conf_t *lcf);
+
+/* Of a cycle; NULL when it has no jd block. */
+ngx_jd_ledger_conf_t *ngx_jd_ledger_conf(ngx_cycle_t *cycle);
+
+/*
+ * In the master, when the configuration is read: makes or opens, locks and maps the file, or goes on with that of the old cycle; nginx -t only
+ * reads its head. A cleanup of the cycle's pool gives it back. NGX_ERROR: logged.
+ */
+ngx_int_t ngx_jd_ledger_open(ngx_cycle_t *cycle, ngx_jd_ledger_conf_t *lcf);
+
+
+/* push: process slot 0 only; the ledger's totals of one list to its redis_ledger */
+
+void ngx_jd_push_init(ngx_cycle_t *cycle, ngx_jd_list_t *list);
+void ngx_jd_push_exit(ngx_jd_list_t *list);
+
+
+/* brake */
+
+/* In each worker, when the zone is attached. */
+void ngx_jd_brake_attach(ngx_jd_list_t *list);
+
+/* Lets go what the releases in a meta just read are for. */
+void ngx_jd_brake_released(ngx_jd_list_t *list, const jd_meta_t *m);
 
 
 /* zone: configuration and processes */
@@ -495,6 +672,9 @@ void ngx_jd_zone_remove(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN])
 /* Tail: the changes up to n are in the table. */
 void ngx_jd_zone_applied(ngx_jd_list_t *list, uint64_t n);
 
+/* Tail: a lift was met, or the end of their stream. One that was met before is not measured again. */
+void ngx_jd_zone_lift(ngx_jd_list_t *list, const ngx_jd_lift_t *lift);
+
 /*
  * Ends the load: readers go over to key, normalisers and data of `m`, in which last_id and count are those of the table as it
  * stands now (the tail read, the number of digests compared). Then sweep.
@@ -503,6 +683,11 @@ void ngx_jd_zone_publish(ngx_jd_list_t *list, const jd_meta_t *m);
 
 /* Removes what older loads left, at most `lines` lines of the table. NGX_OK: done; NGX_AGAIN: more to do. */
 ngx_int_t ngx_jd_zone_sweep(ngx_jd_list_t *list, ngx_uint_t lines);
+
+
+/* zone: short writes of any process. NGX_OK with the lock, or NGX_DECLINED; never waits. */
+ngx_int_t ngx_jd_zone_trylock(ngx_jd_list_t *list);
+void ngx_jd_zone_unlock(ngx_jd_list_t *list);
 
 
 /* zone: freshness, from any process, lock-free */

@@ -8,6 +8,7 @@
 #include "ngx_jd.h"
 
 #include <hiredis/async.h>
+#include <time.h>
 
 
 #define NGX_JD_PAGE_COUNT        "512"
@@ -19,6 +20,8 @@
 #define NGX_JD_BLOCK_WAIT_MS     3000
 #define NGX_JD_WAIT_MS           2000
 
+#define NGX_JD_TIME_MAX          ((ngx_int_t) 1 << 48)  /* of a lift */
+
 
 static void ngx_jd_fetch_on_meta(redisAsyncContext *ac, void *reply,
     void *data);
@@ -26,9 +29,15 @@ static void ngx_jd_fetch_on_page(redisAsyncContext *ac, void *reply,
     void *data);
 static void ngx_jd_fetch_on_changes(redisAsyncContext *ac, void *reply,
     void *data);
+static void ngx_jd_fetch_lifts_end(ngx_jd_follow_t *f);
+static void ngx_jd_fetch_on_lifts_end(redisAsyncContext *ac, void *reply,
+    void *data);
+static ngx_int_t ngx_jd_fetch_stream(ngx_jd_follow_t *f, redisReply *stream);
 static ngx_int_t ngx_jd_fetch_change(ngx_jd_follow_t *f, redisReply *entry);
-static ngx_int_t ngx_jd_fetch_change_id(redisReply *id, uint64_t *era,
-    uint64_t *n);
+static void ngx_jd_fetch_lift(ngx_jd_follow_t *f, redisReply *entry,
+    ngx_uint_t skip);
+static ngx_int_t ngx_jd_fetch_id(redisReply *id, uint64_t *first,
+    uint64_t *second);
 static ngx_uint_t ngx_jd_fetch_is_text(redisReply *reply, const char *text);
 static void ngx_jd_fetch_item(ngx_jd_follow_t *f, redisReply *digest,
     redisReply *record);
@@ -90,12 +99,17 @@ ngx_jd_fetch_page(ngx_jd_follow_t *f, ngx_jd_page_t *page)
 void
 ngx_jd_fetch_changes(ngx_jd_follow_t *f)
 {
-    char         id[2 * NGX_INT64_LEN + 2];
-    size_t       len[8];
+    char         id[2 * NGX_INT64_LEN + 2], lift[2 * NGX_INT64_LEN + 2];
+    size_t       len[10];
     ngx_uint_t   i, n;
-    const char  *argv[8];
+    const char  *argv[10];
 
     f->asked = 1;
+
+    if (f->published && !f->lifts_known) {
+        ngx_jd_fetch_lifts_end(f);
+        return;
+    }
 
     *ngx_sprintf((u_char *) id, "%uL-%uL", f->era, f->last) = '\0';
 
@@ -111,7 +125,18 @@ ngx_jd_fetch_changes(ngx_jd_follow_t *f)
 
     argv[n++] = "STREAMS";
     argv[n++] = f->changes_key;
+
+    if (f->published) {
+        argv[n++] = f->lifts_key;
+    }
+
     argv[n++] = id;
+
+    if (f->published) {
+        *ngx_sprintf((u_char *) lift, "%uL-%uL", f->lift_ms, f->lift_seq)
+            = '\0';
+        argv[n++] = lift;
+    }
 
     for (i = 0; i < n; i++) {
         len[i] = ngx_strlen(argv[i]);
@@ -123,6 +148,31 @@ ngx_jd_fetch_changes(ngx_jd_follow_t *f)
     {
         (void) ngx_jd_fetch_meta(f);
     }
+}
+
+
+/* Where the stream of lifts ends: those before are not measured. */
+
+static void
+ngx_jd_fetch_lifts_end(ngx_jd_follow_t *f)
+{
+    size_t       len[6];
+    ngx_uint_t   i;
+    const char  *argv[6];
+
+    argv[0] = "XREVRANGE";
+    argv[1] = f->lifts_key;
+    argv[2] = "+";
+    argv[3] = "-";
+    argv[4] = "COUNT";
+    argv[5] = "1";
+
+    for (i = 0; i < 6; i++) {
+        len[i] = ngx_strlen(argv[i]);
+    }
+
+    (void) ngx_jd_link_send(f->link, ngx_jd_fetch_on_lifts_end, f,
+                            NGX_JD_WAIT_MS, 6, argv, len);
 }
 
 
@@ -211,10 +261,9 @@ ngx_jd_fetch_on_page(redisAsyncContext *ac, void *reply, void *data)
 
 
 static void
-ngx_jd_fetch_on_changes(redisAsyncContext *ac, void *reply, void *data)
+ngx_jd_fetch_on_lifts_end(redisAsyncContext *ac, void *reply, void *data)
 {
-    size_t            i;
-    redisReply       *r, *entries;
+    redisReply       *r;
     ngx_jd_follow_t  *f;
 
     if (ngx_jd_link_heard(ac, reply) == NULL) {
@@ -224,38 +273,98 @@ ngx_jd_fetch_on_changes(redisAsyncContext *ac, void *reply, void *data)
     f = data;
     r = reply;
 
-    f->nothing = r->type == REDIS_REPLY_NIL;
-
-    if (f->nothing) {
-        return;
-    }
-
-    /* one stream: [[name, entries]] */
-
-    if (r->type != REDIS_REPLY_ARRAY || r->elements != 1) {
+    if (r->type != REDIS_REPLY_ARRAY || r->elements > 1) {
         ngx_jd_link_close(f->link, ngx_jd_reply_fault(r));
         return;
     }
 
-    r = r->element[0];
+    f->lift_ms = 0;
+    f->lift_seq = 0;
+    f->lifts_known = 1;
 
-    if (r->type != REDIS_REPLY_ARRAY || r->elements != 2
-        || r->element[1]->type != REDIS_REPLY_ARRAY
-        || r->element[1]->elements > NGX_JD_CHANGES_MAX)
-    {
-        ngx_jd_link_close(f->link, NGX_JD_FAULT_PROTOCOL);
+    if (r->elements) {
+        ngx_jd_fetch_lift(f, r->element[0], 1);
+    }
+
+    ngx_jd_fetch_changes(f);
+}
+
+
+static void
+ngx_jd_fetch_on_changes(redisAsyncContext *ac, void *reply, void *data)
+{
+    size_t            i;
+    redisReply       *r;
+    ngx_jd_follow_t  *f;
+
+    if (ngx_jd_link_heard(ac, reply) == NULL) {
         return;
     }
 
-    entries = r->element[1];
+    f = data;
+    r = reply;
+
+    f->nothing = 1;
+
+    if (r->type == REDIS_REPLY_NIL) {
+        return;
+    }
+
+    /* one or two streams: [[name, entries], ...] */
+
+    if (r->type != REDIS_REPLY_ARRAY || r->elements < 1 || r->elements > 2) {
+        ngx_jd_link_close(f->link, ngx_jd_reply_fault(r));
+        return;
+    }
+
+    for (i = 0; i < r->elements; i++) {
+        if (ngx_jd_fetch_stream(f, r->element[i]) != NGX_OK) {
+            ngx_jd_link_close(f->link, NGX_JD_FAULT_PROTOCOL);
+            return;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_jd_fetch_stream(ngx_jd_follow_t *f, redisReply *stream)
+{
+    size_t       i;
+    redisReply  *entries;
+
+    if (stream->type != REDIS_REPLY_ARRAY || stream->elements != 2
+        || stream->element[1]->type != REDIS_REPLY_ARRAY
+        || stream->element[1]->elements > NGX_JD_CHANGES_MAX)
+    {
+        return NGX_ERROR;
+    }
+
+    entries = stream->element[1];
+
+    if (ngx_jd_fetch_is_text(stream->element[0], f->lifts_key)) {
+
+        for (i = 0; i < entries->elements; i++) {
+            ngx_jd_fetch_lift(f, entries->element[i], 0);
+        }
+
+        return NGX_OK;
+    }
+
+    if (!ngx_jd_fetch_is_text(stream->element[0], f->changes_key)) {
+        return NGX_ERROR;
+    }
+
+    f->nothing = 0;
 
     for (i = 0; i < entries->elements; i++) {
         if (ngx_jd_fetch_change(f, entries->element[i]) != NGX_OK) {
             /* the rest is of no use; the meta behind it begins a load */
             f->anew = 1;
-            return;
+            break;
         }
     }
+
+    return NGX_OK;
 }
 
 
@@ -270,7 +379,7 @@ ngx_jd_fetch_change(ngx_jd_follow_t *f, redisReply *entry)
 
     if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2
         || entry->element[1]->type != REDIS_REPLY_ARRAY
-        || ngx_jd_fetch_change_id(entry->element[0], &era, &n) != NGX_OK
+        || ngx_jd_fetch_id(entry->element[0], &era, &n) != NGX_OK
         || era != f->era || n != f->last + 1)
     {
         return NGX_DECLINED;
@@ -303,10 +412,79 @@ ngx_jd_fetch_change(ngx_jd_follow_t *f, redisReply *entry)
 }
 
 
-/* "<era>-<n>" */
+/*
+ * Queues one; times that are not of their form are not known.  Room is certain:
+ * a slice takes all of them before more is asked for.
+ */
+
+static void
+ngx_jd_fetch_lift(ngx_jd_follow_t *f, redisReply *entry, ngx_uint_t skip)
+{
+    size_t            i;
+    ngx_int_t         value;
+    ngx_uint_t        n;
+    redisReply       *fields, *v;
+    ngx_jd_lift_t    *lift;
+    struct timespec   now;
+
+    /* in the order of ngx_jd_lift_e, with what makes milliseconds of them */
+
+    static const struct {
+        const char   *name;
+        ngx_int_t     factor;
+    } times[NGX_JD_LIFT_N] = { { "t", 1000 }, { "i", 1000 }, { "a", 1 } };
+
+    if (f->nlifts == NGX_JD_LIFTS
+        || entry->type != REDIS_REPLY_ARRAY || entry->elements != 2
+        || entry->element[1]->type != REDIS_REPLY_ARRAY)
+    {
+        return;
+    }
+
+    lift = &f->lifts[f->nlifts];
+    ngx_memzero(lift, sizeof(ngx_jd_lift_t));
+
+    if (ngx_jd_fetch_id(entry->element[0], &lift->ms, &lift->seq) != NGX_OK) {
+        return;
+    }
+
+    fields = entry->element[1];
+
+    for (i = 0; !skip && i + 1 < fields->elements; i += 2) {
+
+        v = fields->element[i + 1];
+
+        for (n = 0; n < NGX_JD_LIFT_N; n++) {
+
+            if (!ngx_jd_fetch_is_text(fields->element[i], times[n].name)
+                || v->type != REDIS_REPLY_STRING)
+            {
+                continue;
+            }
+
+            value = ngx_atoi((u_char *) v->str, v->len);
+
+            if (value != NGX_ERROR && value < NGX_JD_TIME_MAX) {
+                lift->since[n] = value * times[n].factor;
+            }
+        }
+    }
+
+    clock_gettime(CLOCK_REALTIME, &now);
+
+    lift->seen = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    lift->skip = skip;
+
+    f->lift_ms = lift->ms;
+    f->lift_seq = lift->seq;
+    f->nlifts++;
+}
+
+
+/* "<first>-<second>" */
 
 static ngx_int_t
-ngx_jd_fetch_change_id(redisReply *id, uint64_t *era, uint64_t *n)
+ngx_jd_fetch_id(redisReply *id, uint64_t *first, uint64_t *second)
 {
     u_char    *p, *dash, *last;
     ngx_int_t  value;
@@ -328,14 +506,14 @@ ngx_jd_fetch_change_id(redisReply *id, uint64_t *era, uint64_t *n)
         return NGX_ERROR;
     }
 
-    *era = (uint64_t) value;
+    *first = (uint64_t) value;
 
     value = ngx_atoi(dash + 1, last - dash - 1);
     if (value == NGX_ERROR) {
         return NGX_ERROR;
     }
 
-    *n = (uint64_t) value;
+    *second = (uint64_t) value;
 
     return NGX_OK;
 }

@@ -32,6 +32,7 @@ static void ngx_jd_follow_stop(ngx_jd_follow_t *f);
 static void ngx_jd_follow_work(ngx_event_t *ev);
 static ngx_int_t ngx_jd_follow_slice(ngx_jd_follow_t *f);
 static ngx_uint_t ngx_jd_follow_apply(ngx_jd_follow_t *f);
+static void ngx_jd_follow_lifts(ngx_jd_follow_t *f);
 static void ngx_jd_follow_begin(ngx_jd_follow_t *f);
 static ngx_uint_t ngx_jd_follow_resumable(ngx_jd_follow_t *f);
 static void ngx_jd_follow_publish(ngx_jd_follow_t *f);
@@ -78,6 +79,7 @@ ngx_jd_follow_init(ngx_cycle_t *cycle, ngx_jd_list_t *list)
     ngx_cpystrn((u_char *) f->name, list->name.data, list->name.len + 1);
     jd_redis_meta(f->meta_key, f->name);
     jd_redis_changes(f->changes_key, f->name);
+    jd_redis_lifts(f->lifts_key, f->name);
 
     list->follow = f;
 
@@ -165,6 +167,8 @@ ngx_jd_follow_slice(ngx_jd_follow_t *f)
 
     more = ngx_jd_follow_apply(f);
 
+    ngx_jd_follow_lifts(f);
+
     if (!more && f->phase == NGX_JD_PHASE_BEGIN) {
         ngx_jd_follow_begin(f);
     }
@@ -221,6 +225,21 @@ ngx_jd_follow_apply(ngx_jd_follow_t *f)
 }
 
 
+/* As many as one reply has, a few words each. */
+
+static void
+ngx_jd_follow_lifts(ngx_jd_follow_t *f)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < f->nlifts; i++) {
+        ngx_jd_zone_lift(f->list, &f->lifts[i]);
+    }
+
+    f->nlifts = 0;
+}
+
+
 /* Goes on from what the zone holds, or loads all of it; `meta` is fresh. */
 
 static void
@@ -239,6 +258,10 @@ ngx_jd_follow_begin(ngx_jd_follow_t *f)
         f->last = zone->last_id;
         f->published = 1;
         f->sweeping = 1;
+
+        f->lift_ms = zone->lift_ms;
+        f->lift_seq = zone->lift_seq;
+        f->lifts_known = (f->lift_ms != 0);
 
         ngx_jd_follow_settled(f);
 
@@ -261,6 +284,7 @@ ngx_jd_follow_begin(ngx_jd_follow_t *f)
     f->published = 0;
     f->sweeping = 0;
     f->forged = 0;
+    f->lifts_known = 0;
 
     ngx_memzero(f->page, sizeof(f->page));
 }
@@ -565,6 +589,7 @@ ngx_jd_follow_link_down(ngx_jd_link_t *link)
     f->asked = 0;
     f->item = 0;
     f->nitems = 0;
+    f->nlifts = 0;
     f->published = 0;
     f->sweeping = 0;
 

@@ -52,6 +52,7 @@ ngx_jd_link_create(ngx_cycle_t *cycle, ngx_jd_list_t *list,
     link->data = data;
     link->ident = -1;
     link->list = list;
+    link->servers = &list->servers;
     link->user = user;
 
     link->backoff.base_ms = NGX_JD_LINK_BACKOFF_MS;
@@ -112,7 +113,7 @@ ngx_jd_link_close(ngx_jd_link_t *link, ngx_jd_fault_e why)
 static ngx_msec_t
 ngx_jd_link_next(ngx_jd_link_t *link)
 {
-    if (!link->proven && ++link->server < link->list->servers.nelts) {
+    if (!link->proven && ++link->server < link->servers->nelts) {
         return 1;
     }
 
@@ -138,7 +139,7 @@ ngx_jd_link_server(ngx_jd_link_t *link)
 {
     ngx_addr_t  *addr;
 
-    addr = link->list->servers.elts;
+    addr = link->servers->elts;
 
     return &addr[link->server].name;
 }
@@ -289,7 +290,7 @@ ngx_jd_link_connect(ngx_jd_link_t *link)
 
     link->state = NGX_JD_LINK_CONNECTING;
 
-    addr = link->list->servers.elts;
+    addr = link->servers->elts;
 
     ac = ngx_jd_link_context(&addr[link->server]);
     if (ac == NULL) {

@@ -207,3 +207,30 @@ ngx_jd_counters(ngx_jd_list_t *list, ngx_jd_counters_t *out)
         slot += NGX_JD_COUNTERS_STRIDE;
     }
 }
+
+
+uint64_t
+ngx_jd_decided(ngx_jd_list_t *list, ngx_uint_t measure_bit)
+{
+    uint64_t            sum;
+    ngx_uint_t          n, reason, outcome;
+    ngx_jd_counters_t  *c;
+
+    sum = 0;
+
+    for (n = 0; n < NGX_JD_SLOTS; n++) {
+
+        c = (ngx_jd_counters_t *) ((u_char *) list->zone
+                                   + list->zone->counters_off
+                                   + n * NGX_JD_COUNTERS_STRIDE);
+
+        for (reason = JD_REASON_CLEAR; reason < JD_REASON_N; reason++) {
+            for (outcome = 0; outcome < NGX_JD_OUTCOMES; outcome++) {
+                sum += *(ngx_atomic_t *)
+                           &c->decisions[measure_bit][reason][outcome];
+            }
+        }
+    }
+
+    return sum;
+}

@@ -12,16 +12,6 @@
 #define NGX_JD_CONF        0x02000000
 #define NGX_JD_LIST_CONF   0x04000000
 
-#define NGX_JD_FILE_MAX    4096
-
-
-typedef struct {
-    ngx_array_t      lists;          /* of ngx_jd_list_t * */
-    ngx_jd_list_t   *list;           /* whose block is read now */
-    jd_keys_t        keys;           /* n = 0: no key_file yet */
-    ngx_uint_t       block;          /* a jd block was seen */
-} ngx_jd_conf_t;
-
 
 static void *ngx_jd_create_conf(ngx_cycle_t *cycle);
 static char *ngx_jd_init_conf(ngx_cycle_t *cycle, void *conf);
@@ -30,15 +20,9 @@ static void ngx_jd_exit_process(ngx_cycle_t *cycle);
 
 static char *ngx_jd_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_jd_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_jd_ledger_slot(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_jd_list_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-static char *ngx_jd_list_finish(ngx_conf_t *cf, ngx_jd_list_t *list);
-static char *ngx_jd_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-static char *ngx_jd_redis_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-static char *ngx_jd_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-static char *ngx_jd_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-static char *ngx_jd_max_stale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-static ngx_int_t ngx_jd_read_file(ngx_conf_t *cf, ngx_str_t *name,
-    u_char buf[NGX_JD_FILE_MAX], size_t *len);
 
 
 static ngx_command_t  ngx_jd_commands[] = {
@@ -57,6 +41,13 @@ static ngx_command_t  ngx_jd_commands[] = {
       0,
       NULL },
 
+    { ngx_string("ledger"),
+      NGX_JD_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE3,
+      ngx_jd_ledger_slot,
+      0,
+      0,
+      NULL },
+
     { ngx_string("list"),
       NGX_JD_CONF|NGX_DIRECT_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
       ngx_jd_list_block,
@@ -67,6 +58,13 @@ static ngx_command_t  ngx_jd_commands[] = {
     { ngx_string("redis"),
       NGX_JD_LIST_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
       ngx_jd_redis,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("redis_ledger"),
+      NGX_JD_LIST_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_jd_redis_ledger,
       0,
       0,
       NULL },
@@ -178,6 +176,17 @@ ngx_jd_lists(ngx_cycle_t *cycle)
 }
 
 
+ngx_jd_ledger_conf_t *
+ngx_jd_ledger_conf(ngx_cycle_t *cycle)
+{
+    ngx_jd_conf_t  *jcf;
+
+    jcf = (ngx_jd_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_jd_module);
+
+    return jcf && jcf->block ? &jcf->ledger : NULL;
+}
+
+
 static void *
 ngx_jd_create_conf(ngx_cycle_t *cycle)
 {
@@ -203,6 +212,7 @@ ngx_jd_init_conf(ngx_cycle_t *cycle, void *conf)
 {
     ngx_jd_conf_t *jcf = conf;
 
+    int              index;
     ngx_uint_t       i;
     ngx_jd_list_t  **lists;
 
@@ -217,6 +227,41 @@ ngx_jd_init_conf(ngx_cycle_t *cycle, void *conf)
                           lists[i]->conf_line, &lists[i]->name);
             return NGX_CONF_ERROR;
         }
+
+        if (lists[i]->enforced.len && jcf->ledger.name.data == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                          "\"jd_dry_run off\" in %V needs a \"ledger\" in "
+                          "\"jd { }\", as a denial that nobody can account for "
+                          "is not made, in %s:%ui",
+                          &lists[i]->enforced, lists[i]->enforced_file,
+                          lists[i]->enforced_line);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (ngx_jd_ledger_open(cycle, &jcf->ledger) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (jcf->ledger.ledger == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    for (i = 0; i < jcf->lists.nelts; i++) {
+
+        index = jd_cells_list(&jcf->ledger.ledger->cells,
+                              (char *) lists[i]->name.data);
+
+        if (index == -1) {
+            ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                          "\"ledger\" \"%V\" has no place for list \"%V\", "
+                          "it holds at most %d",
+                          &jcf->ledger.name, &lists[i]->name, JD_CELLS_LISTS);
+            return NGX_CONF_ERROR;
+        }
+
+        lists[i]->ledger = jcf->ledger.ledger;
+        lists[i]->ledger_index = index;
     }
 
     return NGX_CONF_OK;
@@ -252,6 +297,10 @@ ngx_jd_init_process(ngx_cycle_t *cycle)
 
         if (ngx_worker == 0) {
             ngx_jd_follow_init(cycle, list[i]);
+
+            if (list[i]->ledger) {
+                ngx_jd_push_init(cycle, list[i]);
+            }
         }
     }
 
@@ -276,6 +325,7 @@ ngx_jd_exit_process(ngx_cycle_t *cycle)
     for (i = 0; i < lists->nelts; i++) {
         ngx_jd_follow_exit(list[i]);
         ngx_jd_confirm_exit(list[i]);
+        ngx_jd_push_exit(list[i]);
     }
 }
 
@@ -371,6 +421,15 @@ ngx_jd_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static char *
+ngx_jd_ledger_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_jd_conf_t *jcf = conf;
+
+    return ngx_jd_ledger(cf, &jcf->ledger);
+}
+
+
+static char *
 ngx_jd_list_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_jd_conf_t *jcf = conf;
@@ -407,7 +466,10 @@ ngx_jd_list_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     list->max_stale = NGX_CONF_UNSET;
 
     if (ngx_array_init(&list->servers, cf->pool, 2, sizeof(ngx_addr_t))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&list->ledger_servers, cf->pool, 1,
+                          sizeof(ngx_addr_t))
+           != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -426,273 +488,4 @@ ngx_jd_list_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return ngx_jd_list_finish(cf, list);
-}
-
-
-static char *
-ngx_jd_list_finish(ngx_conf_t *cf, ngx_jd_list_t *list)
-{
-    if (list->servers.nelts == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "no \"redis\" in list \"%V\"", &list->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (list->zone_size == (ssize_t) NGX_CONF_UNSET_SIZE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "no \"zone\" in list \"%V\"", &list->name);
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_conf_init_msec_value(list->timeout, 50);
-    ngx_conf_init_value(list->max_stale, 3600);
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_jd_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_jd_conf_t *jcf = conf;
-
-    ngx_url_t    u;
-    ngx_str_t   *value;
-    ngx_addr_t  *addr;
-
-    value = cf->args->elts;
-
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url = value[1];
-    u.default_port = 6379;
-    u.no_resolve = 1;
-
-    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "%s in \"redis\" \"%V\"",
-                           u.err ? u.err : "error", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (u.naddrs != 1) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"redis\" \"%V\" needs a numeric address or "
-                           "\"unix:/path\", as a host name would be resolved "
-                           "while requests wait", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    addr = ngx_array_push(&jcf->list->servers);
-    if (addr == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *addr = u.addrs[0];
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_jd_redis_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_jd_conf_t *jcf = conf;
-
-    size_t          len;
-    u_char          buf[NGX_JD_FILE_MAX], *p, *last;
-    ngx_str_t      *value, line;
-    ngx_jd_list_t  *list;
-
-    list = jcf->list;
-
-    if (list->auth_password.len) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (ngx_jd_read_file(cf, &value[1], buf, &len) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    last = buf + len;
-
-    for (p = buf; p < last && *p != CR && *p != LF; p++) { /* void */ }
-
-    line.len = p - buf;
-    line.data = ngx_pnalloc(cf->pool, line.len);
-    if (line.data == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_memcpy(line.data, buf, line.len);
-    ngx_explicit_memzero(buf, sizeof(buf));
-
-    last = line.data + line.len;
-    p = ngx_strlchr(line.data, last, ' ');
-
-    if (p) {
-        list->auth_user.data = line.data;
-        list->auth_user.len = p++ - line.data;
-
-    } else {
-        p = line.data;
-    }
-
-    list->auth_password.data = p;
-    list->auth_password.len = last - p;
-
-    if (list->auth_password.len == 0 || (p != line.data
-                                         && list->auth_user.len == 0))
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"redis_auth\" \"%V\" needs a first line "
-                           "\"password\" or \"user password\"", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_jd_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_jd_conf_t *jcf = conf;
-
-    ngx_str_t  *value;
-
-    if (jcf->list->zone_size != (ssize_t) NGX_CONF_UNSET_SIZE) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    jcf->list->zone_size = ngx_parse_size(&value[1]);
-
-    if (jcf->list->zone_size == NGX_ERROR) {
-        return "has an invalid size";
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_jd_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_jd_conf_t *jcf = conf;
-
-    ngx_int_t   msec;
-    ngx_str_t  *value;
-
-    if (jcf->list->timeout != NGX_CONF_UNSET_MSEC) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    msec = ngx_parse_time(&value[1], 0);
-
-    if (msec == NGX_ERROR || msec == 0) {
-        return "has an invalid time, it must be above 0";
-    }
-
-    jcf->list->timeout = (ngx_msec_t) msec;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_jd_max_stale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_jd_conf_t *jcf = conf;
-
-    ngx_int_t   sec;
-    ngx_str_t  *value;
-
-    if (jcf->list->max_stale != NGX_CONF_UNSET) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    sec = ngx_parse_time(&value[1], 1);
-
-    if (sec == NGX_ERROR || sec == 0) {
-        return "has an invalid time, it must be above 0";
-    }
-
-    if (sec > JD_MAX_STALE_SEC) {
-        return "is above 72h, the longest that a list may be enforced "
-               "without contact to its issuer";
-    }
-
-    jcf->list->max_stale = sec;
-
-    return NGX_CONF_OK;
-}
-
-
-/* Reads a file with a secret, whole; the caller wipes `buf`. */
-
-static ngx_int_t
-ngx_jd_read_file(ngx_conf_t *cf, ngx_str_t *name,
-    u_char buf[NGX_JD_FILE_MAX], size_t *len)
-{
-    ssize_t          n;
-    ngx_fd_t         fd;
-    ngx_file_info_t  fi;
-
-    if (ngx_conf_full_name(cf->cycle, name, 1) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    fd = ngx_open_file(name->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-
-    if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_open_file_n " \"%V\" failed", name);
-        return NGX_ERROR;
-    }
-
-    n = -1;
-
-    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_fd_info_n " \"%V\" failed", name);
-
-    } else if (ngx_file_access(&fi) & 0007) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" holds a secret and others may use it, "
-                           "run: chmod o= \"%V\"", name, name);
-
-    } else if (ngx_file_size(&fi) > NGX_JD_FILE_MAX) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" is longer than %d bytes",
-                           name, NGX_JD_FILE_MAX);
-
-    } else {
-        n = ngx_read_fd(fd, buf, NGX_JD_FILE_MAX);
-
-        if (n == -1) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                               ngx_read_fd_n " \"%V\" failed", name);
-        }
-    }
-
-    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
-                           ngx_close_file_n " \"%V\" failed", name);
-    }
-
-    if (n == -1) {
-        return NGX_ERROR;
-    }
-
-    *len = n;
-
-    return NGX_OK;
 }

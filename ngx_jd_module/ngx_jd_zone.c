@@ -13,11 +13,6 @@
 #include <time.h>
 
 
-#define ngx_jd_get(word)                                                      \
-    atomic_load_explicit(word, memory_order_relaxed)
-#define ngx_jd_set(word, value)                                               \
-    atomic_store_explicit(word, value, memory_order_relaxed)
-
 /* marks 1..15; the sweep keeps that of the published load */
 #define ngx_jd_zone_mark(load)  ((unsigned) ((load) % JD_TABLE_MARKS + 1))
 
@@ -27,7 +22,22 @@
 _Static_assert(sizeof(ngx_jd_counters_t)
                == (JD_MEASURE_N * JD_REASON_N * NGX_JD_OUTCOMES + 4) * 8,
                "words only: slots are summed word by word");
-_Static_assert(sizeof(ngx_jd_zone_t) == 256, "layout 2");
+_Static_assert(sizeof(ngx_jd_brake_zone_t) == 64 + NGX_JD_BRAKE_BITS / 8,
+               "layout 2");
+_Static_assert(sizeof(ngx_jd_zone_t)
+               == 288 + NGX_JD_LIFT_N * (NGX_JD_LIFT_BUCKETS + 1) * 8
+                  + JD_MEASURE_N * sizeof(ngx_jd_brake_zone_t), "layout 2");
+
+
+const uint64_t  ngx_jd_lift_bounds[NGX_JD_LIFT_BUCKETS - 1] = {
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000, 60000,
+    300000, 3600000, 86400000, 604800000
+};
+
+
+const char *const  ngx_jd_lift_names[NGX_JD_LIFT_N] = {
+    "act", "signed", "applied"
+};
 
 
 static ngx_int_t ngx_jd_zone_init(ngx_shm_zone_t *shm_zone, void *data);
@@ -221,6 +231,8 @@ ngx_jd_zone_attach(ngx_jd_list_t *list)
     list->counters = (ngx_jd_counters_t *)
                          (base + zone->counters_off
                           + ngx_worker % NGX_JD_SLOTS * NGX_JD_COUNTERS_STRIDE);
+
+    ngx_jd_brake_attach(list);
 }
 
 
@@ -290,6 +302,21 @@ ngx_jd_zone_slice_begin(ngx_jd_list_t *list)
 
 void
 ngx_jd_zone_slice_end(ngx_jd_list_t *list)
+{
+    ngx_shmtx_unlock(&ngx_jd_zone_slab(list)->mutex);
+}
+
+
+ngx_int_t
+ngx_jd_zone_trylock(ngx_jd_list_t *list)
+{
+    return ngx_shmtx_trylock(&ngx_jd_zone_slab(list)->mutex) ? NGX_OK
+                                                             : NGX_DECLINED;
+}
+
+
+void
+ngx_jd_zone_unlock(ngx_jd_list_t *list)
 {
     ngx_shmtx_unlock(&ngx_jd_zone_slab(list)->mutex);
 }
@@ -483,6 +510,49 @@ ngx_jd_zone_sweep(ngx_jd_list_t *list, ngx_uint_t lines)
 }
 
 
+void
+ngx_jd_zone_lift(ngx_jd_list_t *list, const ngx_jd_lift_t *lift)
+{
+    int64_t              took;
+    ngx_uint_t           i, n;
+    ngx_jd_zone_t       *zone;
+    ngx_jd_lift_zone_t  *h;
+
+    zone = list->zone;
+
+    if (!lift->skip
+        && (lift->ms < ngx_jd_get(&zone->lift_ms)
+            || (lift->ms == ngx_jd_get(&zone->lift_ms)
+                && lift->seq <= ngx_jd_get(&zone->lift_seq))))
+    {
+        return;
+    }
+
+    for (i = 0; i < NGX_JD_LIFT_N; i++) {
+
+        if (lift->since[i] <= 0) {
+            continue;
+        }
+
+        h = &zone->lift[i];
+        took = ngx_max(lift->seen - lift->since[i], 0);
+
+        for (n = 0; n < NGX_JD_LIFT_BUCKETS - 1; n++) {
+            if ((uint64_t) took <= ngx_jd_lift_bounds[n]) {
+                break;
+            }
+        }
+
+        ngx_jd_set(&h->bucket[n], ngx_jd_get(&h->bucket[n]) + 1);
+        ngx_jd_set(&h->sum, ngx_jd_get(&h->sum) + took);
+    }
+
+    ngx_jd_set(&zone->lift_seen_ms, lift->seen);
+    ngx_jd_set(&zone->lift_seq, lift->seq);
+    ngx_jd_set(&zone->lift_ms, lift->ms);
+}
+
+
 /* freshness */
 
 
@@ -502,6 +572,8 @@ ngx_jd_zone_fresh(ngx_jd_list_t *list, const jd_meta_t *m)
         }
 
     } while (!atomic_compare_exchange_weak(&zone->relief_mark, &seen, mark));
+
+    ngx_jd_brake_released(list, m);
 
     ngx_jd_zone_raise(&zone->verified_at, m->verified_at);
     ngx_jd_zone_raise(&zone->beat, m->beat);

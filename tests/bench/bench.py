@@ -30,6 +30,7 @@ MODULE = f"load_module {BUILD}/ngx_jd_module.so;\n"
 LIST = """jd {{
     key_file {key};
     list credit {{ redis unix:{redis}; zone 20m; timeout 50ms; max_stale 72h; }}
+    ledger {folder}/ledger 16m gateway=gw1;
 }}
 """
 GATE = """
@@ -111,7 +112,7 @@ class Bench:
         conf.write_text(CONF.format(
             folder=folder, processes=processes, port=port, backend=self.backend or f"{folder}/none.sock",
             gate=GATE if redis else "", module=MODULE if redis else "",
-            list=LIST.format(key=self.key, redis=redis.sock) if redis else ""))
+            list=LIST.format(key=self.key, redis=redis.sock, folder=folder) if redis else ""))
         args = pinned(SERVER_CPU, [*wrap, NGINX, "-p", folder, "-c", conf, "-e", folder / "error.log"])
         p = self.world.add(harness.Proc(args, folder / "stderr.log"))
         p.port, p.folder = port, folder

@@ -83,7 +83,8 @@ class Chain:
         wait_for(ports.exists, why="backends")
         bus = dict(line.split() for line in ports.read_text().splitlines())["bus-validator"]
         self.nginx = world.nginx(
-            f"key_file {key_file};\nlist credit {{ redis 127.0.0.1:{self.redis.port}; zone 1m; timeout 200ms; max_stale {max_stale}; }}",
+            f"key_file {key_file};\nlist credit {{ redis 127.0.0.1:{self.redis.port}; zone 1m; timeout 200ms; max_stale {max_stale}; }}\n"
+            "ledger @DIR@/ledger 1m gateway=gw1;",
             SERVER.format(bus=bus), workers=workers, start=False,
             **({"binary": shutil.which("nginx", path="/usr/sbin:/usr/bin"), "module": str(self.bin / "ngx_jd_module.so"),
                 "main": "".join(f"env {name};\n" for name in clocks[1].env)} if clocks else {}))

@@ -34,7 +34,8 @@ class Gate:
         wait_for(ports.exists, why='backends')
         bus = dict(x.split() for x in ports.read_text().splitlines())['bus-validator']
         self.nginx = world.nginx(f'key_file {world.key_file((feedworld.KEY.id, feedworld.KEY.raw))};\n'
-                                 f'list credit {{ redis 127.0.0.1:{feed.redis_server.port}; zone 1m; timeout 500ms; }}',
+                                 f'list credit {{ redis 127.0.0.1:{feed.redis_server.port}; zone 1m; timeout 500ms; }}'
+                                " ledger @DIR@/ledger 1m gateway=gw1;",
                                  SERVER.format(backend=bus))
 
     def tap(self, card):

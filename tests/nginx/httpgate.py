@@ -143,7 +143,7 @@ class Gate:
         world.procs.append(self.backend)
         self.key_path = key = world.key_file(("k1", KEY))
         self.jd = (f"key_file {key};\nlist credit {{ redis 127.0.0.1:{self.redis.port}; zone 1m; timeout 5s;"
-                   f" max_stale {max_stale}; }}\n{lists}")
+                   f" max_stale {max_stale}; }}\nledger @DIR@/ledger 128k gateway=gw1;\n{lists}")
         self.nginx = world.nginx(self.jd, self.http(server, http), start=False, **kw)
         if start:
             self.nginx.start()

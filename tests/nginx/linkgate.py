@@ -47,7 +47,7 @@ class LinkGate:
             self.ready()
 
     def jd(self, lines="timeout 50ms;", zone="1m", servers=None):
-        return f"key_file {self.key};\nlist credit {{ {servers or self.servers} zone {zone}; {lines} }}"
+        return f"key_file {self.key};\nledger @DIR@/ledger 128k gateway=gw1;\nlist credit {{ {servers or self.servers} zone {zone}; {lines} }}"
 
     def status(self):
         return self.nginx.status()["lists"][0]

@@ -4,7 +4,7 @@ import pytest
 
 from httpgate import CLEAN, ENFORCE, KEY, LISTED, Gate, jd_status, reason
 
-JD = "list credit {{ redis 127.0.0.1:1; zone 1m; }} key_file {key};"
+JD = "list credit {{ redis 127.0.0.1:1; zone 1m; }} ledger @DIR@/ledger 64k gateway=gw1; key_file {key};"
 GATE = "jd_gate credit bus.ride; jd_subject card header:X-Card-No;"
 PASS = "proxy_pass http://127.0.0.1:1;"
 

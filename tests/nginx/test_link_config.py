@@ -12,6 +12,7 @@ def errors_are_meant(world):
 
 
 GOOD = "redis 127.0.0.1:6379; zone 1m;"
+LEDGER = "ledger @DIR@/ledger 64k gateway=gw1; "
 
 WRONG = {
     "no key_file": ("list credit { " + GOOD + " }", 'no "key_file"'),
@@ -27,7 +28,17 @@ WRONG = {
     "list name": ("@KEY@ list Credit { " + GOOD + " }", 'invalid list name "Credit"'),
     "two lists": ("@KEY@ list credit { " + GOOD + " } list credit { " + GOOD + " }", 'duplicate list "credit"'),
     "other list": ("@KEY@ list library { " + GOOD + " }", 'unknown list "credit" in'),
-    "unknown word": ("@KEY@ list credit { " + GOOD + " redis_ledger 127.0.0.1; }", 'unknown directive "redis_ledger"'),
+    "unknown word": ("@KEY@ list credit { " + GOOD + " redis_leger 127.0.0.1; }", 'unknown directive "redis_leger"'),
+    "no ledger": ("@KEY@ list credit { " + GOOD + " }", '"jd_dry_run off" in location "/tap" of server "" needs a "ledger"'),
+    "two ledgers": ("@KEY@ list credit { " + GOOD + " } " + LEDGER + LEDGER, '"ledger" directive is duplicate'),
+    "ledger of no size": ("@KEY@ list credit { " + GOOD + " } ledger a b gateway=g;", '"ledger" directive has an invalid size'),
+    "small ledger": ("@KEY@ list credit { " + GOOD + " } ledger a 8k gateway=g;", "too small, it must be at least 20k"),
+    "no gateway": ("@KEY@ list credit { " + GOOD + " } ledger a 64k gateway;", 'invalid parameter "gateway" in "ledger"'),
+    "bad gateway": ("@KEY@ list credit { " + GOOD + " } ledger a 64k gateway=a:b;", 'invalid parameter "gateway=a:b"'),
+    "dash gateway": ("@KEY@ list credit { " + GOOD + " } ledger a 64k gateway=-;", 'invalid parameter "gateway=-"'),
+    "two redis_ledger": ("@KEY@ list credit { " + GOOD + " redis_ledger 127.0.0.1; redis_ledger 127.0.0.1; }",
+                         '"redis_ledger" directive is duplicate'),
+    "host of ledger": ("@KEY@ list credit { " + GOOD + " redis_ledger localhost; }", '"redis_ledger" "localhost" needs a numeric'),
     "out of place": ("@KEY@ redis 127.0.0.1; list credit { " + GOOD + " }", '"redis" directive is not allowed here'),
     "two key files": ("@KEY@ @KEY@ list credit { " + GOOD + " }", '"key_file" directive is duplicate'),
     "no file": ("key_file /nonexistent/key; list credit { " + GOOD + " }", "No such file"),
@@ -56,7 +67,7 @@ def test_secrets_are_not_for_everybody(world, what):
     auth = world.dir("auth") / "auth"
     auth.write_text("password\n")
     auth.chmod(0o600)
-    n = world.nginx(f"key_file {key}; list credit {{ {GOOD} redis_auth {auth}; }}", SERVER, start=False)
+    n = world.nginx(f"key_file {key}; {LEDGER} list credit {{ {GOOD} redis_auth {auth}; }}", SERVER, start=False)
     assert n.test()[0] == 0
     (key if what == "key" else auth).chmod(0o644)
     code, text = n.test()
@@ -89,7 +100,7 @@ def test_http_before_jd_and_include(world):
     part = world.dir("part") / "list.conf"
     part.write_text(f"list credit {{ {GOOD} }}\n")
     n = world.nginx(None, SERVER, start=False)
-    text = n.conf_path.read_text() + f"\njd {{ key_file {key}; include {part}; }}\n"
+    text = n.conf_path.read_text() + f"\njd {{ key_file {key}; ledger {n.folder}/ledger 64k gateway=gw1; include {part}; }}\n"
     n.conf_path.write_text(text)
     code, said = n.test()
     assert code == 0, said
@@ -97,6 +108,6 @@ def test_http_before_jd_and_include(world):
 
 def test_key_file_may_follow_the_lists(world):
     key = world.key_file(("k1", KEY))
-    n = world.nginx(f"list credit {{ {GOOD} }} key_file {key};", SERVER, start=False)
+    n = world.nginx(f"list credit {{ {GOOD} }} {LEDGER} key_file {key};", SERVER, start=False)
     assert n.test()[0] == 0
     assert os.path.exists(key)

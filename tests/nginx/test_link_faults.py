@@ -1,8 +1,10 @@
 """Redis misbehaves: nobody is denied who should not be, no 5xx, status tells why, and it heals by itself."""
 
+import hashlib
 import socket
 
 import pytest
+import redis
 
 import harness
 from fakeredis import HANG, close_after
@@ -293,11 +295,13 @@ def test_servers_are_tried_in_order(world):
 
 
 def test_auth(world):
+    """A wrong password; then the gate's user of conf/redis.acl, who can do all that a gate does and write nothing but its ledger."""
     g = LinkGate(world, start=False)
+    line = next(x for x in (harness.TOP / "conf" / "redis.acl").read_text().splitlines() if x.startswith("user jd_gate"))
+    word = hashlib.sha256(b"secret word").hexdigest()
     r = g.redis.client()
-    r.acl_setuser("jd_gate", enabled=True, passwords=["+secret word"], keys=["jd:{credit}:*"], reset=True,
-                  commands=["-@all", "+auth", "+hello", "+ping", "+hmget", "+hget", "+hscan", "+xread", "+eval_ro",
-                            "+evalsha_ro"])
+    r.execute_command("ACL", "SETUSER", *line.replace("@GATE_SHA256@", word).split()[1:])
+    r.execute_command("ACL", "SETUSER", "root", "on", ">root", "~*", "+@all")
     r.acl_setuser("default", enabled=False)
     path = world.dir("auth") / "redis.auth"
     path.write_text("jd_gate wrong\n")
@@ -309,6 +313,16 @@ def test_auth(world):
     g.nginx.reload()
     g.ready()
     g.wait_denied()
+    root = g.redis.client(username="root", password="root")
+    root.xadd("jd:{credit}:lifts", {"t": 0, "i": 1, "a": 1})
+    harness.wait_for(lambda: root.hget("jd:{credit}:gates", "gw1"), 10, why="gates")
+    harness.wait_for(lambda: len(root.smembers("jd:{credit}:ledger")) == 2, 10, why="the ledger's keys")
+    gate = g.redis.client(username="jd_gate", password="secret word")
+    for key in ("meta", "relief", "stays", "grounds", "ledger:done", "1:1", "lifts"):
+        with pytest.raises(redis.exceptions.ResponseError, match="NOPERM|permissions|No permissions"):
+            gate.hset("jd:{credit}:" + key, "a", "b")
+        with pytest.raises(redis.exceptions.ResponseError, match="NOPERM|permission|can't access"):
+            gate.eval("return redis.call('HSET',ARGV[1],'a','b')", 0, "jd:{credit}:" + key)
     assert "secret" not in g.nginx.errors() and "wrong" not in g.nginx.errors()
 
 

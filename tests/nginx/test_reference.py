@@ -58,5 +58,6 @@ def test_status_fields():
     for name, metric in values:
         assert f"`{name}`" in section, name
         assert not metric or f"`{metric}`" in section, metric
-    told = set(re.findall(r"`(jd_(?:list|confirm|confirms|follower|decisions|undecided|build)\w*)`", section))
-    assert told == {m for _, m in values if m} | {"jd_decisions_total", "jd_list_state", "jd_build_info"}
+    told = set(re.findall(r"`(jd_(?:list|confirm|confirms|follower|decisions|undecided|build|ledger|brake[ds]|lift)\w*)`", section))
+    assert told == {m for _, m in values if m} | {
+        "jd_decisions_total", "jd_list_state", "jd_build_info", "jd_braked", "jd_brakes_total", "jd_lift_seconds"}

@@ -36,7 +36,8 @@ class City:
         self.list.refill(subjects)
         self.nginx = world.nginx(
             jd=f"key_file {world.key_file(('k1', KEY))};\n"
-               f"list credit {{ redis 127.0.0.1:{self.redis.port}; zone 8m; timeout 200ms; max_stale 1h; }}",
+               f"list credit {{ redis 127.0.0.1:{self.redis.port}; zone 8m; timeout 200ms; max_stale 1h; }}\n"
+               "ledger @DIR@/ledger 1m gateway=gw1;",
             http=f"""
                 proxy_http_version 1.1;
                 proxy_set_header Connection "";
