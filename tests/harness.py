@@ -70,6 +70,14 @@ def port_open(port, host="127.0.0.1"):
         return False
 
 
+def gone(pid):
+    """The process has let go of its files: it is not there, or only waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 class Proc:
     """One process with its output in a file."""
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from fakeredis import HANG, FakeRedis, close_after
-from harness import wait_for
+from harness import gone, wait_for
 from httpgate import CLEAN, ENFORCE, LISTED, ORDER, Gate, reason
 from jdschema import Order
 from ledgerfile import DENIED, DRY, LedgerFile, LedgerKeys, age, hour_text
@@ -41,14 +41,6 @@ def wait_pushed(gate, seconds=10):
     wait_for(lambda: keys.totals() == LedgerFile(file_of(gate)).totals(), seconds,
              why=f"{keys.totals()} is {LedgerFile(file_of(gate)).totals()}")
     return keys
-
-
-def gone(pid):
-    """It has let go of its files: not there, or only waited for."""
-    try:
-        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def ledger_status(gate):

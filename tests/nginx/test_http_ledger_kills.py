@@ -16,11 +16,10 @@ import time
 
 import pytest
 
-from harness import port_open, wait_for
+from harness import gone, port_open, wait_for
 from httpgate import ENFORCE, Gate
 from jdschema import Order
 from ledgerfile import LedgerFile, LedgerKeys, age
-from test_ledger_counts import gone
 
 CARDS = 40
 SERVER = f"location / {{ jd_gate credit bus.ride; jd_subject card header:X-Card-No; {ENFORCE} empty_gif; }}"
