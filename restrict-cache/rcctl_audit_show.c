@@ -305,10 +305,28 @@ static void add_took(cJSON *o, const char *name, int64_t sec)
     }
 }
 
+static void months_json(cJSON *root, life_t *life)
+{
+    const cJSON *first = life->months->child, *last = first;
+
+    while (last != NULL && last->next != NULL) {
+        last = last->next;
+    }
+    if (first != NULL) {
+        cJSON_AddStringToObject(root, "first_month_enforced", rcd_json_string(first, "month"));
+        cJSON_AddStringToObject(root, "last_month_enforced", rcd_json_string(last, "month"));
+    }
+    if (life->months_known) {
+        cJSON_AddItemToObject(root, "months", life->months);
+        life->months = NULL;
+    } else {
+        cJSON_AddNullToObject(root, "months");
+    }
+}
+
 static void life_json(life_t *life)
 {
     static const char *const words[] = {"authority", "basis", "relevance"};
-    const cJSON *first = life->months->child, *last = first;
     cJSON *root = cJSON_CreateObject(), *o;
 
     cJSON_AddStringToObject(root, "order", life->number);
@@ -323,19 +341,7 @@ static void life_json(life_t *life)
     add_time(root, "served", number(life->version, "served"));
     add_time(root, "from", number(life->term, "from"));
     add_time(root, "until", number(life->term, "until"));
-    while (last != NULL && last->next != NULL) {
-        last = last->next;
-    }
-    if (first != NULL) {
-        cJSON_AddStringToObject(root, "first_month_enforced", rcd_json_string(first, "month"));
-        cJSON_AddStringToObject(root, "last_month_enforced", rcd_json_string(last, "month"));
-    }
-    if (life->months_known) {
-        cJSON_AddItemToObject(root, "months", life->months);
-        life->months = NULL;
-    } else {
-        cJSON_AddNullToObject(root, "months");
-    }
+    months_json(root, life);
     if (life->lift != NULL) {
         o = cJSON_AddObjectToObject(root, "lifted");
         add_time(o, "act", number(life->lift, "toe"));

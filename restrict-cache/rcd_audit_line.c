@@ -110,6 +110,15 @@ static int is_json(const char *line, size_t len)
                JD_JSON_ABSENT;
 }
 
+/* The two hashes, whose place is fixed. 0 or -1. */
+static int tail_parse(const char *tail, const char *end, rcd_audit_line_t *out)
+{
+    return pass(tail, end, PREV) != NULL && pass(tail + PREV_LEN + HEX_LEN, end, HASH) != NULL &&
+           pass(end - 2, end, "\"}") != NULL &&
+           rcd_audit_hex_parse(tail + PREV_LEN, out->prev) == 0 &&
+           rcd_audit_hex_parse(end - 2 - HEX_LEN, out->hash) == 0 ? 0 : -1;
+}
+
 const char *rcd_audit_line_parse(const char *line, size_t len, rcd_audit_line_t *out)
 {
     const char *end = line + len, *p, *kind, *tail;
@@ -120,10 +129,7 @@ const char *rcd_audit_line_parse(const char *line, size_t len, rcd_audit_line_t 
         return len < TAIL_LEN ? "too short for a record" : "too long for a record";
     }
     tail = end - TAIL_LEN;
-    if (pass(tail, end, PREV) == NULL || pass(tail + PREV_LEN + HEX_LEN, end, HASH) == NULL ||
-        pass(end - 2, end, "\"}") == NULL ||
-        rcd_audit_hex_parse(tail + PREV_LEN, out->prev) != 0 ||
-        rcd_audit_hex_parse(end - 2 - HEX_LEN, out->hash) != 0) {
+    if (tail_parse(tail, end, out) != 0) {
         return "does not end with prev and hash as records do";
     }
 

@@ -8,6 +8,7 @@ import time
 
 import harness
 from fake_office import AUD, ISS, LIST, SigningKey, b64
+from harness import wait_for
 
 ZERO = '0' * 64
 LINE = re.compile(rb'\{"n":(\d+),"at":(\d+),"kind":"([a-z0-9.-]{1,32})".*,"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}')
@@ -138,3 +139,60 @@ def sample(n=40, every=10, batch_every=20):
             c.batch()
     c.add('order.applied', order='CS-last', by='feed')
     return c.freeze()
+
+
+# ---- a running daemon's chain --------------------------------------------------------------------------
+
+class Audited:
+    """A feed whose chain is looked at."""
+
+    def __init__(self, feed, audit=''):
+        self.feed, self.office = feed, feed.office
+        self.file = feed.state / 'audit.log'
+        self.key = feed.folder / 'operator.key'
+        self.extra = audit
+        feed.configure(extra=audit)
+
+    def start(self, **kw):
+        self.feed.start(**kw)
+        self.feed.wait_contact()
+        return self
+
+    def stop(self):
+        self.feed.wait_status(lambda s: True)                # it has its signals in hand
+        assert self.feed.daemon.stop() == 0
+        return self
+
+    def records(self, kind=None):
+        return [r for r in read(self.file) if kind is None or r['kind'] == kind]
+
+    def wait_record(self, kind, n=1, seconds=15):
+        """All records of a kind, when there are n of them."""
+        def look():
+            assert self.feed.daemon.alive(), self.feed.daemon.log()[-3000:]
+            found = whole(self.file, kind)
+            return found if len(found) >= n else None
+        return wait_for(look, seconds, why=f'{n} records {kind}')
+
+    def verify(self, *args, code=0):
+        p = rcctl('--json', 'audit', 'verify', *args, conf=self.feed.conf)
+        assert p.returncode == code, p
+        return json.loads(p.stdout)
+
+    def audit_status(self):
+        return self.feed.wait_status(lambda s: True)['audit']
+
+
+def whole(path, kind):
+    """Records of a kind in a file that is being written."""
+    lines = path.read_bytes().split(b'\n')[:-1] if path.exists() else []
+    return [r for r in map(json.loads, lines) if r.get('kind') == kind]
+
+
+def keygen(a, every='every_records = 5\n'):
+    """A key of rcctl's own making in the configuration; the public half."""
+    p = rcctl('audit', 'keygen', a.key)
+    assert p.returncode == 0, p
+    a.extra = f'[audit]\nkey_file = {a.key}\n{every}'
+    a.feed.configure(extra=a.extra)
+    return json.loads(p.stdout)
