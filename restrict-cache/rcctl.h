@@ -17,6 +17,9 @@
 #define RCCTL_UNREACHABLE  3       /* Redis, the daemon or its journal cannot be reached */
 #define RCCTL_REFUSED      4       /* the daemon refused the command */
 #define RCCTL_FAULT        5       /* status, holders import: something needs a hand */
+#define RCCTL_DIRECT       6       /* stay, objection: in Redis without the daemon, which takes it up */
+#define RCCTL_LATER        7       /* stay, objection: on disk, and Redis cannot be reached yet */
+#define RCCTL_VOLATILE     8       /* stay: in Redis, and nothing could be kept on disk */
 
 #define RCCTL_ALIVE_SEC    5       /* status.json older than this: the daemon does not run */
 
@@ -94,6 +97,13 @@ int rcctl_journal_order(const rcctl_t *r, rcd_state_t *s, const char *number,
  */
 cJSON *rcctl_daemon_status(const rcctl_t *r, int64_t *age_sec, char *err, size_t err_size);
 
+/* Time-to-lift of the last day from the journal: 0, or -1 when that cannot be read; as member "lifts",
+ * and as lines. */
+struct rcd_lift_times_s;
+int  rcctl_lifts_read(const rcctl_t *r, struct rcd_lift_times_s *out);
+void rcctl_lifts_json(cJSON *root, const struct rcd_lift_times_s *t);
+void rcctl_lifts_print(const struct rcd_lift_times_s *t);
+
 /*
  * From now on SIGINT, SIGTERM and SIGHUP only set what rcctl_interrupted() returns, and end a
  * sleep.
@@ -115,5 +125,9 @@ int rcctl_holders(rcctl_t *r, int argc, char **argv);
 int rcctl_watch(rcctl_t *r, int argc, char **argv);
 int rcctl_ledger(rcctl_t *r, int argc, char **argv);
 int rcctl_holder_report(rcctl_t *r, int argc, char **argv);
+int rcctl_stay(rcctl_t *r, int argc, char **argv);
+int rcctl_unstay(rcctl_t *r, int argc, char **argv);
+int rcctl_stays(rcctl_t *r, int argc, char **argv);
+int rcctl_objection(rcctl_t *r, int argc, char **argv);
 
 #endif

@@ -53,6 +53,15 @@ static const struct {
      rcctl_holder_report},
     {"brake", "--release M --reason TEXT",
      "Lets the gates enforce measure M again after jd_brake has stopped it.", rcctl_brake},
+    {"stay", "--order N | --subject [--renew ID], --reason TEXT [--until T]",
+     "Suspends an order, or all that reaches a person (scheme:identifier on standard input),\n"
+     "at once, also with the daemon down. T: a date, an instant or a span (30d, 12h, 90m);\n"
+     "default: until unstay. ID: a stay that a new digest key has cut off.", rcctl_stay},
+    {"unstay", "--order N | --subject, --reason TEXT", "Ends the stays of an order or a person.",
+     rcctl_unstay},
+    {"stays", "[--all]", "Stays that stand, or all; no identifier, no digest.", rcctl_stays},
+    {"objection", "--order N --reason TEXT [--end]",
+     "Records an objection: the order is observed, not enforced, until --end.", rcctl_objection},
     {"watch", "", "One line for each change of state, until interrupted.", rcctl_watch},
 };
 
@@ -62,7 +71,9 @@ static const char exit_codes[] =
     "Exit codes: 0 done, all well, would pass; 1 would be denied (check), none found (orders,\n"
     "audit show, explain), broken (audit verify);\n"
     "2 options, configuration, file or id; 3 Redis, daemon or journal cannot be reached;\n"
-    "4 refused by the daemon; 5 something needs a hand (status, holders import).\n";
+    "4 refused by the daemon; 5 something needs a hand (status, stays, holders import).\n"
+    "stay, objection: 0 by the daemon, in Redis; 6 in Redis directly, the daemon takes it up; 7 kept,\n"
+    "Redis cannot be reached yet; 8 in Redis, and nothing could be kept on disk.\n";
 
 static void print_command(size_t i)
 {

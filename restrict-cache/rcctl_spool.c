@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,7 +20,7 @@
 
 #define ANSWER_MAX   (512 * 1024)     /* an import of holders names up to 1000 lines */
 #define COPY_BYTES   65536
-#define POLL_US      50000
+#define POLL_MS      50               /* without inotify */
 #define TAKEN_MS     10000        /* a running daemon takes a command within 250 ms */
 #define PATH_SIZE    (PATH_MAX + 64)
 
@@ -131,15 +133,44 @@ int rcctl_spool_copy(FILE *in, FILE *out, char *err, size_t err_size)
     return 0;
 }
 
+const char *rcctl_user(void)
+{
+    const struct passwd *user = getpwuid(getuid());
+
+    return user != NULL ? user->pw_name : "unknown";
+}
+
+int rcctl_spool_watch(const rcctl_t *r)
+{
+    char box[PATH_SIZE];
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+    path_of(r, "outbox", "", "", box);
+    if (fd >= 0 && inotify_add_watch(fd, box, IN_MOVED_TO) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+void rcctl_spool_pause(int watch, int ms)
+{
+    struct pollfd p = {.fd = watch, .events = POLLIN};
+    char events[1024];
+
+    if (poll(&p, 1, ms) > 0 && read(watch, events, sizeof(events)) < 0) {
+        usleep((useconds_t) ms * 1000);
+    }
+}
+
 /* Writes the command file. 0, or -1 after saying why. */
 static int send_command(const rcctl_t *r, cJSON *command, char name[RCCTL_NAME_MAX])
 {
-    const struct passwd *user = getpwuid(getuid());
     char *text;
     FILE *f;
     int failed;
 
-    cJSON_AddStringToObject(command, "user", user ? user->pw_name : "unknown");
+    cJSON_AddStringToObject(command, "user", rcctl_user());
     text = cJSON_PrintUnformatted(command);
     f = rcctl_spool_create(r, ".json", name);
     if (f == NULL || text == NULL) {
@@ -182,6 +213,25 @@ static int is_done(const cJSON *answer)
     return state != NULL && strcmp(state, "done") == 0;
 }
 
+cJSON *rcctl_spool_answer(const rcctl_t *r, const char *name)
+{
+    cJSON *answer = read_answer(r, name);
+
+    if (answer != NULL && !is_done(answer)) {
+        cJSON_Delete(answer);
+        answer = NULL;
+    }
+    return answer;
+}
+
+void rcctl_spool_done(const rcctl_t *r, const char *name)
+{
+    char path[PATH_SIZE];
+
+    path_of(r, "outbox", "", name, path);
+    unlink(path);
+}
+
 /* On a terminal the line is written over, and ended by the caller. */
 static void tell_progress(const rcctl_t *r, const cJSON *answer, uint64_t *told)
 {
@@ -201,7 +251,7 @@ static void tell_progress(const rcctl_t *r, const cJSON *answer, uint64_t *told)
  * Waits for the last word. NULL: interrupted, or the daemon did not take the command or ended; what
  * was wrong is said.
  */
-static cJSON *wait_answer(const rcctl_t *r, const char *name)
+static cJSON *wait_answer(const rcctl_t *r, const char *name, int watch)
 {
     int64_t begun = rcd_clock_ms(), looked = begun;
     uint64_t told = 0;
@@ -229,7 +279,7 @@ static cJSON *wait_answer(const rcctl_t *r, const char *name)
                 return NULL;
             }
         }
-        usleep(POLL_US);
+        rcctl_spool_pause(watch, POLL_MS);
     }
     rcctl_error("interrupted; what the daemon has taken it goes on with");
     return NULL;
@@ -237,23 +287,24 @@ static cJSON *wait_answer(const rcctl_t *r, const char *name)
 
 int rcctl_spool_run(const rcctl_t *r, cJSON *command, cJSON **answer)
 {
-    char name[RCCTL_NAME_MAX], path[PATH_SIZE];
+    int watch = rcctl_spool_watch(r), rc;
+    char name[RCCTL_NAME_MAX];
     const char *error;
-    int rc;
 
     *answer = NULL;
     rc = send_command(r, command, name);
     cJSON_Delete(command);
-    if (rc != 0) {
-        return RCCTL_UNREACHABLE;
+    if (rc == 0) {
+        *answer = wait_answer(r, name, watch);
+        rcctl_spool_withdraw(r, name);
     }
-    *answer = wait_answer(r, name);
-    rcctl_spool_withdraw(r, name);
+    if (watch >= 0) {
+        close(watch);
+    }
     if (*answer == NULL) {
         return RCCTL_UNREACHABLE;
     }
-    path_of(r, "outbox", "", name, path);
-    unlink(path);
+    rcctl_spool_done(r, name);
     if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(*answer, "ok"))) {
         return RCCTL_OK;
     }

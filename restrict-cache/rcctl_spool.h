@@ -32,6 +32,18 @@ int rcctl_spool_run(const rcctl_t *r, cJSON *command, cJSON **answer);
  * by whom. Does not wait: a daemon that does not run takes the note when it does. 0, or -1 after
  * saying why. */
 int rcctl_spool_note(const rcctl_t *r, const char *kind);
+/* OS user who runs this, in static storage. */
+const char *rcctl_user(void);
+
+/* The daemon's last word on the command of this name, or NULL as long as there is none. */
+cJSON *rcctl_spool_answer(const rcctl_t *r, const char *name);
+/* The last word was read. */
+void rcctl_spool_done(const rcctl_t *r, const char *name);
+
+/* A descriptor on which answers are waited for, or -1 when the system cannot; open it before the
+ * command is given. pause waits for news, at most `ms`. */
+int  rcctl_spool_watch(const rcctl_t *r);
+void rcctl_spool_pause(int watch, int ms);
 
 /* The daemon runs: 0, or -1 after saying that it does not. */
 int rcctl_spool_alive(const rcctl_t *r);

@@ -10,6 +10,7 @@
 #include "rcctl_redis.h"
 #include "rcd_clock.h"
 #include "rcd_json.h"
+#include "rcd_lift.h"
 
 #define FAULTS_MAX        16
 #define CONTACT_LATE_SEC  300     /* heads come each few seconds; so old a contact wants a look */
@@ -26,6 +27,8 @@ typedef struct {
     int            alive;
     int            has_meta;
     jd_meta_t      meta;
+    int            has_lifts;
+    rcd_lift_times_t lifts;
     fault_t        faults[FAULTS_MAX];
     unsigned       faults_n;
     int            unreachable;
@@ -208,6 +211,17 @@ static void judge_audit(status_t *s)
     }
 }
 
+static void judge_stays(status_t *s)
+{
+    int64_t lost = number(s, "stays", "lost");
+
+    if (lost > 0) {
+        add_fault(s, "see rcctl stays; then for each: rcctl stay --subject --renew ID --reason TEXT",
+                  "%" PRId64 " stay%s of %s made under a digest key that is over: it reaches nobody",
+                  lost, lost == 1 ? "" : "s", lost == 1 ? "a person was" : "persons were");
+    }
+}
+
 static void judge_daemon(status_t *s)
 {
     const char *redis_state = text(s, "redis", "state");
@@ -225,6 +239,7 @@ static void judge_daemon(status_t *s)
     if (truth(s, NULL, "standby")) {
         return;
     }
+    judge_stays(s);
     judge_lane(s, "relief");
     judge_lane(s, "changes");
     judge_contact(s);
@@ -377,6 +392,9 @@ static void print_text(const status_t *s)
     if (s->has_meta) {
         print_meta(&s->meta);
     }
+    if (s->has_lifts) {
+        rcctl_lifts_print(&s->lifts);
+    }
     if (s->faults_n == 0) {
         puts("all is well");
     }
@@ -420,6 +438,9 @@ static void print_json(status_t *s)
         cJSON_AddNumberToObject(o, "office_at", (double) m->office_at);
         cJSON_AddNumberToObject(o, "beat", (double) m->beat);
     }
+    if (s->has_lifts) {
+        rcctl_lifts_json(j, &s->lifts);
+    }
     rcctl_json(j);
 }
 
@@ -432,6 +453,7 @@ int rcctl_status(rcctl_t *r, int argc, char **argv)
     }
     read_daemon(&s);
     read_redis(&s);
+    s.has_lifts = rcctl_lifts_read(r, &s.lifts) == 0;
     if (r->json) {
         print_json(&s);
     } else {

@@ -8,7 +8,11 @@
 #include "rcd_apply.h"
 #include "rcd_audit.h"
 #include "rcd_audit_order.h"
+#include "rcd_clock.h"
 #include "rcd_decide.h"
+#include "rcd_lift.h"
+#include "rcd_objection.h"
+#include "rcd_stay.h"
 
 /* ---- one version of an order ----------------------------------------------------------------- */
 
@@ -121,6 +125,28 @@ static int same_row(const rcd_row_t *a, const rcd_row_t *b)
            memcmp(a->grounds, b->grounds, JD_GROUNDS_ID_LEN) == 0 && same_order(a, b);
 }
 
+/* An objection came or went with this version, or with an order that is back. */
+static int objections(rcd_state_t *s, const rcd_row_t *stored, const rcd_row_t *row, int64_t at)
+{
+    unsigned flags = row->flags | (stored != NULL ? stored->flags : 0);
+    int back = stored != NULL && stored->ended != RCD_END_NONE;
+
+    return flags & JD_ORDER_OBJECTION || back ? rcd_objection_sync(s, row->number, at) : 0;
+}
+
+/* Under a new digest key this order's subject has another digest: stays of that person go along. */
+static int carry_stays(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t *stored,
+                       const rcd_order_t *o)
+{
+    char under[RCD_UNDER_MAX];
+
+    if (memcmp(stored->digest, o->digest, JD_DIGEST_LEN) == 0) {
+        return 0;
+    }
+    rcd_store_under_print(from->rules, under);
+    return rcd_stay_carry(s, stored->digest, o->digest, under);
+}
+
 rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const rcd_order_t *o,
                                rcd_result_t *res)
 {
@@ -134,6 +160,9 @@ rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const r
     }
     if (had && from->imported && !stored.imported) {
         return RCD_ORDER_SAME;
+    }
+    if (had && from->rekey && carry_stays(s, from, &stored, o) < 0) {
+        return RCD_ORDER_FAILED;
     }
     if (had && stored.imported == from->imported) {
         old = &binding;
@@ -161,7 +190,8 @@ rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const r
         return RCD_ORDER_SAME;
     }
     fresh = rcd_store_grounds_put(s, o);
-    if (fresh < 0 || rcd_store_order_put(s, &row) < 0) {
+    if (fresh < 0 || rcd_store_order_put(s, &row) < 0 ||
+        objections(s, had ? &stored : NULL, &row, from->iat) < 0) {
         return RCD_ORDER_FAILED;
     }
     if (!(had && from->rekey && same_order(&stored, &row) && same_texts(s, &stored, o)) &&
@@ -205,7 +235,7 @@ static int relieve_order(rcd_state_t *s, const rcd_event_t *ev, const rcd_relief
         jd_relief_mark(ev->epoch, ev->seq) >
             jd_relief_mark(s->marks.epoch, s->marks.relief_seq)) {
         row.flags &= ~(unsigned) JD_ORDER_OBJECTION;
-        return rcd_store_order_put(s, &row);
+        return rcd_store_order_put(s, &row) < 0 ? -1 : rcd_objection_sync(s, row.number, ev->iat);
     }
     return rcd_store_touch(s, row.digest);     /* what is observed has no term in the record */
 }
@@ -242,14 +272,18 @@ static int apply_relief_one(rcd_state_t *s, const rcd_event_t *ev, rcd_result_t 
 {
     rcd_marks_t *m = &s->marks;
     rcd_relief_row_t relief;
+    uint16_t before;
     rcd_seen_t seen;
 
     if (rcd_store_token(s, RCD_LANE_RELIEF, ev, &seen) < 0 ||
         rcd_store_relief(s, ev->number, &relief) < 0) {
         return -1;
     }
+    before = relief.r.lifted;
     if (rcd_decide_relief(&relief, ev) &&
         (rcd_store_relief_put(s, ev->number, &relief, ev->iat) < 0 ||
+         (relief.r.lifted != before &&
+          rcd_lift_put(s, ev, relief.r.lifted & (uint16_t) ~before, rcd_clock_wall_ms()) < 0) ||
          rcd_audit_relief(s, ev) < 0 || relieve_order(s, ev, &relief) < 0)) {
         return -1;
     }

@@ -25,6 +25,14 @@ int64_t rcd_clock_wall(void)
     return ts.tv_sec;
 }
 
+int64_t rcd_clock_wall_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 int64_t rcd_clock_ms(void)
 {
     struct timespec ts;

@@ -16,6 +16,7 @@ typedef struct {
 } rcd_clock_t;
 
 int64_t rcd_clock_wall(void);          /* Unix seconds */
+int64_t rcd_clock_wall_ms(void);       /* Unix milliseconds */
 int64_t rcd_clock_ms(void);            /* monotonic milliseconds, for timers */
 
 /* Takes up the clock of `dir`; `head_iat` (0 = none) is the newest head of the journal. After a

@@ -13,7 +13,7 @@
 #include "rcd_script.h"
 
 #define RCD_LINK_TIMEOUT_MS  1000
-#define RCD_LINK_ARGS_MAX    512
+#define RCD_LINK_ARGS_MAX    1024
 
 typedef enum {
     RCD_LINK_OK,

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include "rcd_ledger.h"
 #include "rcd_holders.h"
 #include "rcd_spool.h"
+#include "rcd_stay.h"
 #include "rcd_status.h"
 
 #define EXIT_USAGE      2                 /* options or configuration */
@@ -44,6 +46,7 @@ typedef struct {
     int64_t        started_at;
     int64_t        redis_due_ms, second_due_ms, spool_due_ms;
     int            status_failed;
+    uint64_t       lost_stays;            /* told of */
     char           reload_fault[512];
 } daemon_t;
 
@@ -263,6 +266,24 @@ static int64_t min_i64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Stays of persons that a new digest key has cut off from everybody: said when their number
+ * changes. */
+static void lost_stays_tell(daemon_t *d)
+{
+    rcd_stay_counts_t stays;
+
+    if (rcd_stay_counts(d->state, &stays) != 0 || stays.lost == d->lost_stays) {
+        return;
+    }
+    if (stays.lost > d->lost_stays) {
+        rcd_log(RCD_LOG_ERROR, "%" PRIu64 " stay%s of persons %s made under a digest key that is over "
+                "and reach%s nobody: see rcctl stays, then give each again (rcctl stay --subject "
+                "--renew ID)", stays.lost, stays.lost == 1 ? "" : "s",
+                stays.lost == 1 ? "was" : "were", stays.lost == 1 ? "es" : "");
+    }
+    d->lost_stays = stays.lost;
+}
+
 /*
  * One turn. Answers of the relief lane reach the journal first, then Redis; a slice of a snapshot,
  * commands and status come after. Returns how long to wait, in milliseconds.
@@ -278,6 +299,13 @@ static int turn(daemon_t *d)
         redis_turn(d, now_ms);
     }
 
+    if (rcd_spool_news(d->spool)) {
+        d->spool_due_ms = 0;
+    }
+    if (now_ms >= d->spool_due_ms) {
+        d->spool_due_ms = rcd_spool_step(d->spool) ? 0 : now_ms + SPOOL_MS;
+    }
+
     busy = rcd_applier_step(&d->applier);
     busy |= rcd_holders_step(d->holders);
     audit = rcd_audit_file_step(d->audit, now_ms, rcd_clock_wall());
@@ -285,14 +313,13 @@ static int turn(daemon_t *d)
         int64_t now = rcd_clock_wall(), office_now = rcd_clock_office(&d->clock);
 
         d->second_due_ms = now_ms + SECOND_MS;
-        if (rcd_state_tick(d->state, now, office_now) > 0) {
+        if (rcd_state_tick(d->state, now, office_now) > 0 ||
+            rcd_stay_tick(d->state, now < office_now ? now : office_now) > 0) {
             d->redis_due_ms = 0;
         }
         rcd_holders_tick(d->holders);
+        lost_stays_tell(d);
         status_write(d, now, office_now);
-    }
-    if (now_ms >= d->spool_due_ms) {
-        d->spool_due_ms = rcd_spool_step(d->spool) ? 0 : now_ms + SPOOL_MS;
     }
 
     next = min_i64(next, now_ms + audit);
@@ -335,6 +362,8 @@ static int begin(daemon_t *d, char *err, size_t err_size)
     if (d->spool == NULL) {
         return -1;
     }
+    /* Stays given while we were away, before Redis is written. */
+    rcd_spool_step(d->spool);
     /* Redis first: whether another instance writes decides whether the feed is read at all. */
     redis_turn(d, rcd_clock_ms());
     return 0;
@@ -377,7 +406,9 @@ static int run(daemon_t *d)
     }
     rcd_log(RCD_LOG_NOTICE, "restrict-cached %s begins: list %s", RCD_VERSION, d->config->list);
     while (!d->ending) {
-        rcd_feed_wait(d->feed, &d->signal_fd, 1, turn(d));
+        const int wait_ms = turn(d), fds[] = {d->signal_fd, rcd_spool_fd(d->spool)};
+
+        rcd_feed_wait(d->feed, fds, fds[1] >= 0 ? 2 : 1, wait_ms);
         signals_take(d);
     }
     audit_end(d);

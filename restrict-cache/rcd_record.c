@@ -90,7 +90,8 @@ static int put_orders(rcd_state_t *s, record_t *r, const uint8_t *subject,
         if (measures == 0) {
             continue;
         }
-        if (rows[i].flags & (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION) || relief.r.objection) {
+        if (rows[i].flags & (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION) || relief.r.objection ||
+            relief.held) {
             r->observed |= term == NULL || term->until > r->now ? measures : 0;
         } else {
             put_order(r, &rows[i], term);

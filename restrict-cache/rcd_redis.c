@@ -8,6 +8,9 @@
  *                    (judge)
  *                  STANDBY
  *
+ * Stays and relief go out in RELIEF, all of them. In READY what Redis holds of either and the journal
+ * does not know is taken into it, slice by slice.
+ *
  * Any fault of the link goes to DOWN, "not what we wrote" and "fenced" to CHECK. New relief is
  * written first in every state that follows the claim.
  */
@@ -18,6 +21,7 @@
 #include "rcd_brake.h"
 #include "rcd_log.h"
 #include "rcd_record.h"
+#include "rcd_stay.h"
 #include "rcd_writer.h"
 
 #define BACKOFF_MS       100
@@ -58,8 +62,10 @@ void rcd_writer_go(rcd_redis_t *r, phase_t phase)
 {
     r->phase = phase;
     r->filling = 0;
+    r->adopt = (adopt_t){.cursor = "0"};
     if (phase == W_RELIEF) {
         r->cursor[0] = '\0';
+        r->stay_cursor.any = r->stays_done = 0;
         for (unsigned i = 0; i < r->n_urgent; i++) {
             r->urgent[i].sent = 0;
         }
@@ -315,6 +321,42 @@ static void beat(rcd_redis_t *r, int64_t now, int64_t office_now)
     }
 }
 
+/* One batch of all stays, then of all relief; behind the last the era is judged. */
+static void write_all_relief(rcd_redis_t *r)
+{
+    int n;
+
+    if (!r->stays_done) {
+        n = rcd_writer_stay_batch(r, &r->stay_cursor, 0);
+        r->stays_done = n == 0;
+        return;
+    }
+    n = rcd_writer_relief_batch(r, r->cursor, 0);
+    if (n == 0) {
+        judge(r);
+    }
+}
+
+/* Until new relief can be written, or it is clear that it cannot: connects without regard to the
+ * pause, and claims. */
+static int come_up(rcd_redis_t *r)
+{
+    if (r->phase == W_DOWN) {
+        do_connect(r);
+    }
+    if (r->phase == W_CHECK) {
+        rcd_writer_check(r);
+    }
+    return r->phase >= W_RELIEF;
+}
+
+int rcd_redis_urge(rcd_redis_t *r)
+{
+    /* twice: a connection that was lost is only found so when it is used */
+    return (come_up(r) && rcd_writer_new_relief(r) == 0) ||
+           (r->phase == W_DOWN && come_up(r) && rcd_writer_new_relief(r) == 0);
+}
+
 /* ---- the step -------------------------------------------------------------------------------- */
 
 int rcd_redis_step(rcd_redis_t *r, int64_t now, int64_t office_now)
@@ -338,10 +380,7 @@ int rcd_redis_step(rcd_redis_t *r, int64_t now, int64_t office_now)
     }
     switch (r->phase) {
     case W_RELIEF:
-        next = rcd_writer_relief_batch(r, r->cursor, 0);
-        if (next == 0) {
-            judge(r);
-        }
+        write_all_relief(r);
         next = 0;
         break;
     case W_BEHIND:
@@ -355,6 +394,9 @@ int rcd_redis_step(rcd_redis_t *r, int64_t now, int64_t office_now)
         break;
     case W_READY:
         next = do_ready(r);
+        if (r->phase == W_READY && rcd_writer_adopt(r) == 0) {
+            rcd_writer_gates(r);
+        }
         break;
     default:
         break;
@@ -386,6 +428,9 @@ rcd_redis_t *rcd_redis_create(const rcd_redis_conf_t *conf, rcd_state_t *s)
     jd_redis_changes(r->fill.changes, r->list);
     jd_redis_grounds(r->fill.grounds, r->list);
     jd_redis_relief(r->relief, r->list);
+    jd_redis_stays(r->stays, r->list);
+    jd_redis_lifts(r->lifts, r->list);
+    jd_redis_gates(r->gates, r->list);
     sqlite3_randomness(sizeof(id), id);
     for (int i = 0; i < 16; i++) {
         snprintf(r->fill.writer + 2 * i, 3, "%02x", id[i]);
@@ -410,6 +455,7 @@ void rcd_redis_status(const rcd_redis_t *r, rcd_redis_status_t *out)
         [W_BEHIND] = "refilling", [W_FILL] = "refilling", [W_READY] = "ready",
     };
     int loading = r->phase == W_DOWN && r->link.rc == RCD_LINK_LOADING;
+    uint64_t stays;
 
     memset(out, 0, sizeof(*out));
     snprintf(out->state, sizeof(out->state), "%s", loading ? "loading" : names[r->phase]);
@@ -420,6 +466,9 @@ void rcd_redis_status(const rcd_redis_t *r, rcd_redis_status_t *out)
     out->refills = r->refills;
     out->last_ok = r->last_ok;
     rcd_store_pending(r->s, &out->dirty, &out->relief_pending);
+    if (rcd_stay_pending(r->s, &stays) == 0) {
+        out->relief_pending += stays;
+    }
     for (unsigned i = 0; i < r->n_urgent; i++) {
         out->relief_pending += !r->urgent[i].sent;
     }

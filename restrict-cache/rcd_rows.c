@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "rcd_reach.h"
+#include "rcd_objection.h"
 #include "rcd_sql.h"
 
 /* ---- orders ---------------------------------------------------------------------------------- */
@@ -104,7 +105,7 @@ int rcd_store_order_end(rcd_state_t *s, const rcd_row_t *row, rcd_end_t why, int
         return -1;
     }
     s->live--;
-    return rcd_store_touch(s, row->digest);
+    return rcd_objection_over(s, row->number, why, at) < 0 ? -1 : rcd_store_touch(s, row->digest);
 }
 
 int rcd_store_live(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN], rcd_row_t *rows,
@@ -149,6 +150,17 @@ int rcd_store_past(rcd_state_t *s, int64_t at, rcd_row_t *rows, unsigned max)
 
 /* ---- relief ---------------------------------------------------------------------------------- */
 
+/* Columns from `at`: lifted, objection, mark_epoch, mark_seq, held, stay. */
+static void read_relief(sqlite3_stmt *q, int at, rcd_relief_row_t *r)
+{
+    r->r.lifted = (uint16_t) rcd_sql_col(q, at);
+    r->r.objection = (uint8_t) rcd_sql_col(q, at + 1);
+    r->mark_epoch = (uint32_t) rcd_sql_col(q, at + 2);
+    r->mark_seq = (uint64_t) rcd_sql_col(q, at + 3);
+    r->held = (uint8_t) rcd_sql_col(q, at + 4);
+    r->r.stay = rcd_sql_col(q, at + 5);
+}
+
 int rcd_store_relief(rcd_state_t *s, const char *number, rcd_relief_row_t *r)
 {
     sqlite3_stmt *q = s->stmt[RCD_ST_RELIEF];
@@ -158,10 +170,7 @@ int rcd_store_relief(rcd_state_t *s, const char *number, rcd_relief_row_t *r)
     rcd_sql_text(q, 1, number);
     rc = rcd_sql_step(s, q);
     if (rc > 0) {
-        r->r.lifted = (uint16_t) rcd_sql_col(q, 0);
-        r->r.objection = (uint8_t) rcd_sql_col(q, 1);
-        r->mark_epoch = (uint32_t) rcd_sql_col(q, 2);
-        r->mark_seq = (uint64_t) rcd_sql_col(q, 3);
+        read_relief(q, 0, r);
         rcd_sql_done(q);
     }
     return rc;
@@ -177,11 +186,31 @@ int rcd_store_relief_put(rcd_state_t *s, const char *number, const rcd_relief_ro
     rcd_sql_int(q, 4, r->mark_epoch);
     rcd_sql_int(q, 5, (int64_t) r->mark_seq);
     rcd_sql_int(q, 6, at);
+    return rcd_sql_step(s, q) < 0 ? -1 : rcd_objection_sync(s, number, at);
+}
+
+static int put_own(rcd_state_t *s, int st, const char *number, int64_t at, int64_t value)
+{
+    sqlite3_stmt *q = s->stmt[st];
+
+    rcd_sql_text(q, 1, number);
+    rcd_sql_int(q, 2, at);
+    rcd_sql_int(q, 3, value);
     return rcd_sql_step(s, q);
 }
 
+int rcd_store_relief_stay(rcd_state_t *s, const char *number, int64_t stay, int64_t at)
+{
+    return put_own(s, RCD_ST_RELIEF_STAY, number, at, stay);
+}
+
+int rcd_store_relief_hold(rcd_state_t *s, const char *number, int held, int64_t at)
+{
+    return put_own(s, RCD_ST_RELIEF_HOLD, number, at, held);
+}
+
 int rcd_store_relief_next(rcd_state_t *s, const char *after, int pending_only,
-                          char number[JD_ORDER_NUMBER_MAX + 1], jd_relief_t *r)
+                          char number[JD_ORDER_NUMBER_MAX + 1], rcd_relief_row_t *r)
 {
     sqlite3_stmt *q = s->stmt[pending_only ? RCD_ST_RELIEF_PENDING : RCD_ST_RELIEF_NEXT];
     int rc;
@@ -190,9 +219,7 @@ int rcd_store_relief_next(rcd_state_t *s, const char *after, int pending_only,
     rc = rcd_sql_step(s, q);
     if (rc > 0) {
         rcd_sql_col_text(q, 0, number, JD_ORDER_NUMBER_MAX + 1);
-        r->lifted = (uint16_t) rcd_sql_col(q, 1);
-        r->objection = (uint8_t) rcd_sql_col(q, 2);
-        r->stay = 0;
+        read_relief(q, 1, r);
         rcd_sql_done(q);
     }
     return rc;
@@ -483,6 +510,7 @@ int rcd_state_orders(rcd_state_t *s, const uint8_t *digest,
             rcd_sql_done(q);
             return -1;
         }
+        relief.r.objection |= relief.held;
         if (each(arg, &row, &relief.r) != 0) {
             rcd_sql_done(q);
             return 0;
@@ -499,5 +527,6 @@ int rcd_state_order(rcd_state_t *s, const char *number, rcd_row_t *row, jd_relie
         return -1;
     }
     *relief = r.r;
+    relief->objection |= r.held;
     return rcd_store_order(s, number, row);
 }

@@ -1,6 +1,6 @@
 /*
- * rcd_script - the daemon's write scripts. Each runs only for the instance named in meta field
- * `writer`; each may run again unharmed.
+ * rcd_script - the daemon's write scripts. Each but DIRECT runs only for the instance named in meta
+ * field `writer`; each may run again unharmed.
  */
 #ifndef RCD_SCRIPT_H
 #define RCD_SCRIPT_H
@@ -9,9 +9,19 @@ typedef enum {
     /* KEYS meta; ARGV writer, observed ("" = none): makes `writer` the writer if nobody else
      * became it since it was observed. 1 or 0. */
     RCD_SCRIPT_CLAIM,
-    /* KEYS meta relief; ARGV writer, then number and relief (jd_order.h) in turn. Lifted masks are
-     * OR-ed, the objection replaced; what a later schema appended stays. Runs out of memory too. */
+    /* KEYS meta relief lifts; ARGV writer, then number, relief (jd_order.h), gone, lift in turn.
+     * Merged with what is there: lifted masks are OR-ed, the office's objection is the new one, of
+     * stays the longest counts, and an objection of the operator and words of a later schema stay; but
+     * what `gone` names goes: ends of stays, and "h" for the operator's objection; a space between.
+     * `lift` ("toe iat applied_ms", "" = none): when it frees anything, an
+     * entry of stream lifts. Returns for each its id there (the newest one's when nothing was freed
+     * anew), "" without a lift. Runs out of memory too. */
     RCD_SCRIPT_RELIEF,
+    /* KEYS meta stays; ARGV writer, then field, stay ("" = none), gone in turn; likewise. */
+    RCD_SCRIPT_STAY,
+    /* KEYS relief or stays; ARGV field value: frees on top of what is there, without a writer. For
+     * rcctl when the daemon does not answer. Returns the value. Runs out of memory too. */
+    RCD_SCRIPT_DIRECT,
     /* KEYS meta grounds; ARGV writer, then id and value in turn. */
     RCD_SCRIPT_GROUNDS,
     /* KEYS meta changes bucket...; ARGV writer era cap least, then index of KEYS, digest, record

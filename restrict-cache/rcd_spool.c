@@ -3,6 +3,9 @@
  *
  * A command is answered "running" before its file is removed and before anything is done, so that
  * it is never done twice; what a killed daemon leaves "running" is answered as failed by the next.
+ * A durable command (a stay, an objection) goes the other way round: its file is removed when it is
+ * in the journal, and run again by the next daemon when this one is killed before; it has a ref, so
+ * that twice is once.
  * Files to import hold raw identifiers: they lose their name when they are opened, or when no
  * command comes for them.
  */
@@ -15,17 +18,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include "rcd_audit.h"
+#include "rcd_box.h"
 #include "rcd_brake.h"
 #include "rcd_clock.h"
 #include "rcd_file.h"
 #include "rcd_json.h"
+#include "rcd_relief_command.h"
 #include "rcd_spool_parts.h"
 
-#define COMMAND_MAX   4096
-#define LEFTOVER_SEC  60                  /* untouched for so long, and no command: nobody writes it any more */
+#define COMMAND_MAX   16384
+#define TRIM_MS       60000               /* between two looks for answers that nobody fetched */
+
+const char rcd_command_later[] = "";
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
@@ -75,22 +81,6 @@ cJSON *rcd_spool_answer_new(void)
 
 /* ---- commands -------------------------------------------------------------------------------- */
 
-/* Names that cannot leave the directory. */
-int rcd_spool_name_ok(const char *name)
-{
-    size_t len = name == NULL ? 0 : strlen(name);
-
-    return len > 0 && len <= RCD_SPOOL_NAME_MAX && name[0] != '.' &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
-}
-
-static int is_command(const char *name)
-{
-    size_t len = strlen(name);
-
-    return rcd_spool_name_ok(name) && len > 5 && strcmp(name + len - 5, ".json") == 0;
-}
-
 static const char *approve_epoch(rcd_command_t *c, const cJSON *command, cJSON *answer)
 {
     uint64_t epoch;
@@ -123,64 +113,98 @@ static const char *note(rcd_command_t *c, const cJSON *command, cJSON *answer)
     return "kind is none that is noted";
 }
 
-/* Done at once. */
-static const struct {
+typedef struct {
     const char     *name;
     rcd_command_pt  run;
-} commands[] = {
-    {"approve-epoch", approve_epoch},
-    {"brake-release", rcd_brake_command},
-    {"note", note},
+    int             durable;
+} command_t;
+
+/* Done at once. */
+static const command_t commands[] = {
+    {"approve-epoch", approve_epoch, 0},
+    {"brake-release", rcd_brake_command, 0},
+    {"note", note, 0},
+    {"stay", rcd_command_stay, 1},
+    {"unstay", rcd_command_unstay, 0},
+    {"objection", rcd_command_objection, 1},
+    {"objection-end", rcd_command_objection_end, 0},
 };
 
-/* Commands that go on step by step, in the place of an import. */
+/* NULL when there is none of this name, or no command at all. */
+static const command_t *command_find(const cJSON *command)
+{
+    const char *cmd = rcd_json_string(command, "cmd");
+
+    for (size_t i = 0; cmd != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(cmd, commands[i].name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+typedef void (*long_command_pt)(rcd_spool_t *s, const char *name, const cJSON *command);
+
+/* Commands that go on step by step, in the place of an import: one at a time, in which others wait. */
 static const struct {
-    const char *name;
-    void      (*run)(rcd_spool_t *s, const char *name, const cJSON *command);
+    const char      *name;
+    long_command_pt  run;
 } long_commands[] = {
     {"import", rcd_spool_import},
     {"holders", rcd_spool_holders},
     {"approve-holders", rcd_spool_holders_approve},
 };
 
-static void command_run(rcd_spool_t *s, const char *name, const cJSON *command)
+/* NULL when it is none of them. */
+static long_command_pt long_command_find(const cJSON *command)
 {
-    const char *cmd = rcd_json_string(command, "cmd"), *why;
+    const char *cmd = rcd_json_string(command, "cmd");
+
+    for (size_t i = 0; cmd != NULL && i < sizeof(long_commands) / sizeof(long_commands[0]); i++) {
+        if (strcmp(cmd, long_commands[i].name) == 0) {
+            return long_commands[i].run;
+        }
+    }
+    return NULL;
+}
+
+/* Returns 0 when the command is to be run again. */
+static int command_run(rcd_spool_t *s, const char *name, const cJSON *command)
+{
+    long_command_pt is_long = long_command_find(command);
+    const command_t *known = command_find(command);
     cJSON *answer;
+    const char *why;
 
     s->env.user = rcd_json_string(command, "user");
-    if (cmd == NULL || s->env.user == NULL) {
+    if (rcd_json_string(command, "cmd") == NULL || s->env.user == NULL) {
         rcd_spool_failed(s, name, "not a command: cmd and user are needed");
-        return;
-    }
-    for (size_t i = 0; i < sizeof(long_commands) / sizeof(long_commands[0]); i++) {
-        if (strcmp(cmd, long_commands[i].name) == 0) {
-            long_commands[i].run(s, name, command);
-            return;
-        }
-    }
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (strcmp(cmd, commands[i].name) != 0) {
-            continue;
-        }
+    } else if (is_long != NULL) {
+        is_long(s, name, command);
+    } else if (known == NULL) {
+        rcd_spool_failed(s, name, "unknown command");
+    } else {
         answer = rcd_spool_answer_new();
         rcd_audit_actor(s->env.state, s->env.user);
-        why = commands[i].run(&s->env, command, answer);
+        why = known->run(&s->env, command, answer);
         rcd_audit_actor(s->env.state, NULL);
         if (why == NULL) {
             rcd_spool_answer(s, name, answer);
-        } else {
-            cJSON_Delete(answer);
-            rcd_spool_failed(s, name, why);
+            return 1;
         }
-        return;
+        cJSON_Delete(answer);
+        if (why == rcd_command_later) {
+            return 0;
+        }
+        rcd_spool_failed(s, name, why);
     }
-    rcd_spool_failed(s, name, "unknown command");
+    return 1;
 }
 
 static void command_take(rcd_spool_t *s, const char *name)
 {
     char path[RCD_SPOOL_PATH], err[RCD_SPOOL_PATH + 200];
+    const command_t *known;
     const char *why;
     cJSON *command;
     size_t len;
@@ -188,12 +212,18 @@ static void command_take(rcd_spool_t *s, const char *name)
 
     snprintf(path, sizeof(path), "%s/%s", s->inbox, name);
     text = rcd_file_read(path, COMMAND_MAX, 0, &len, err, sizeof(err));
-    rcd_spool_running(s, name, 0, 0);
-    unlink(path);
     command = text == NULL ? NULL : rcd_json_parse(text, len, &why);
+    known = command_find(command);
     if (command == NULL) {
+        unlink(path);
         rcd_spool_failed(s, name, text == NULL ? err : why);
-    } else {
+    } else if (known != NULL && known->durable) {
+        if (command_run(s, name, command)) {
+            unlink(path);
+        }
+    } else if (long_command_find(command) == NULL || s->import.answer[0] == '\0') {
+        rcd_spool_running(s, name, 0, 0);
+        unlink(path);
         command_run(s, name, command);
     }
     if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(command, "unanswered"))) {
@@ -204,37 +234,14 @@ static void command_take(rcd_spool_t *s, const char *name)
     free(text);
 }
 
-/* What a killed rcctl left: records that no command names. They hold identifiers, so they do not stay. */
-static void leftovers_remove(rcd_spool_t *s)
-{
-    DIR *dir = opendir(s->inbox);
-    char path[RCD_SPOOL_PATH];
-    struct dirent *e;
-    struct stat st;
-
-    while (dir != NULL && (e = readdir(dir)) != NULL) {
-        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-            !S_ISREG(st.st_mode) || st.st_mtime > time(NULL) - LEFTOVER_SEC) {
-            continue;
-        }
-        snprintf(path, sizeof(path), "%s/%s", s->inbox, e->d_name);
-        if (unlink(path) == 0) {
-            rcd_log(RCD_LOG_NOTICE, "inbox: a file without its command removed");
-        }
-    }
-    if (dir != NULL) {
-        closedir(dir);
-    }
-}
-
 static void inbox_scan(rcd_spool_t *s)
 {
     DIR *dir = opendir(s->inbox);
     int n_commands = 0, n_others = 0;
     struct dirent *e;
 
-    while (dir != NULL && s->import.answer[0] == '\0' && (e = readdir(dir)) != NULL) {
-        if (is_command(e->d_name)) {
+    while (dir != NULL && (e = readdir(dir)) != NULL) {
+        if (rcd_box_is_command(e->d_name)) {
             n_commands++;
             command_take(s, e->d_name);
         } else {
@@ -244,8 +251,9 @@ static void inbox_scan(rcd_spool_t *s)
     if (dir != NULL) {
         closedir(dir);
     }
-    if (n_commands == 0 && n_others > 0) {
-        leftovers_remove(s);
+    if (n_commands == 0 && n_others > 0 && s->import.answer[0] == '\0') {
+        /* a killed rcctl's records: they hold identifiers, so they do not stay */
+        rcd_box_trim(s->inbox, "", "inbox: a file without its command");
     }
 }
 
@@ -253,9 +261,16 @@ int rcd_spool_step(rcd_spool_t *s)
 {
     rcd_import_t *im = &s->import;
 
+    inbox_scan(s);
+    if (rcd_clock_ms() >= s->trim_due_ms) {
+        /* answers of a killed rcctl, or of a command left for us while we were away */
+        rcd_box_trim(s->outbox, im->answer, NULL);
+        s->trim_due_ms = rcd_clock_ms() + TRIM_MS;
+    }
     if (im->answer[0] == '\0') {
-        inbox_scan(s);
-    } else if (im->copying) {
+        return 0;
+    }
+    if (im->copying) {
         rcd_spool_import_copy(s);
     } else if (!im->applying) {
         rcd_spool_import_apply(s);
@@ -270,6 +285,16 @@ int rcd_spool_step(rcd_spool_t *s)
     return im->copying;
 }
 
+int rcd_spool_fd(const rcd_spool_t *s)
+{
+    return s->notify_fd;
+}
+
+int rcd_spool_news(rcd_spool_t *s)
+{
+    return rcd_box_news(s->notify_fd);
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 /* What a killed daemon had under way. */
@@ -282,7 +307,7 @@ static void outbox_settle(rcd_spool_t *s)
     char *text;
 
     while (dir != NULL && (e = readdir(dir)) != NULL) {
-        if (!is_command(e->d_name)) {
+        if (!rcd_box_is_command(e->d_name)) {
             continue;
         }
         snprintf(path, sizeof(path), "%s/%s", s->outbox, e->d_name);
@@ -295,17 +320,6 @@ static void outbox_settle(rcd_spool_t *s)
     if (dir != NULL) {
         closedir(dir);
     }
-}
-
-static int directory_make(char path[PATH_MAX], const char *dir, const char *name, char *err,
-                          size_t err_size)
-{
-    if (snprintf(path, PATH_MAX, "%s/%s", dir, name) >= PATH_MAX ||
-        (mkdir(path, 0700) != 0 && errno != EEXIST)) {
-        snprintf(err, err_size, "%s/%s: %s", dir, name, strerror(errno));
-        return -1;
-    }
-    return 0;
 }
 
 rcd_spool_t *rcd_spool_create(const rcd_config_t *config, rcd_state_t *state,
@@ -323,12 +337,14 @@ rcd_spool_t *rcd_spool_create(const rcd_config_t *config, rcd_state_t *state,
     s->env.holders = holders;
     s->import.fd = -1;
     rcd_spool_rebind(s, config, redis, feed);
-    if (directory_make(s->inbox, config->state_dir, "inbox", err, err_size) != 0 ||
-        directory_make(s->outbox, config->state_dir, "outbox", err, err_size) != 0) {
+    if (rcd_box_make(s->inbox, config->state_dir, "inbox", err, err_size) != 0 ||
+        rcd_box_make(s->outbox, config->state_dir, "outbox", err, err_size) != 0) {
         free(s);
         return NULL;
     }
     outbox_settle(s);
+    s->trim_due_ms = rcd_clock_ms() + TRIM_MS;
+    s->notify_fd = rcd_box_watch(s->inbox);
     return s;
 }
 
@@ -339,6 +355,9 @@ void rcd_spool_destroy(rcd_spool_t *s)
     }
     if (s->import.answer[0] != '\0' && !s->import.holders) {
         rcd_spool_import_failed(s, "the daemon ends; try again");
+    }
+    if (s->notify_fd >= 0) {
+        close(s->notify_fd);
     }
     free(s);
 }

@@ -31,6 +31,10 @@ typedef struct {
  */
 typedef const char *(*rcd_command_pt)(rcd_command_t *c, const cJSON *command, cJSON *answer);
 
+/* What a durable command returns when the journal cannot be written: its file stays where it is, and
+ * it is run again later. */
+extern const char rcd_command_later[];
+
 /*
  * Makes the two directories (0700) and answers commands that a former run of the daemon left
  * unfinished. NULL with one line. What it is given must outlive it, or be exchanged by
@@ -45,8 +49,13 @@ void rcd_spool_destroy(rcd_spool_t *s);
 void rcd_spool_rebind(rcd_spool_t *s, const rcd_config_t *config, rcd_redis_t *redis,
                       rcd_feed_t *feed);
 
-/* Looks for commands, moves the import at work. To be called about each 250 ms; returns 1 when it
- * wants to be called again at once. */
+/* Looks for commands, moves the import at work. To be called when rcd_spool_news says so, and about
+ * each 250 ms all the same; returns 1 when it wants to be called again at once. */
 int rcd_spool_step(rcd_spool_t *s);
+
+/* Readable when a command has come; -1 when the system cannot tell, and only looking helps. */
+int rcd_spool_fd(const rcd_spool_t *s);
+/* 1 when commands may have come since it was asked before. Does not block. */
+int rcd_spool_news(rcd_spool_t *s);
 
 #endif

@@ -41,7 +41,7 @@ void rcd_spool_holders(rcd_spool_t *s, const char *name, const cJSON *command)
     rcd_import_t *im = &s->import;
     char err[256];
 
-    if (!rcd_spool_name_ok(file) || how < 0) {
+    if (!rcd_box_name_ok(file) || how < 0) {
         rcd_spool_failed(s, name, "holders needs file and how");
         return;
     }

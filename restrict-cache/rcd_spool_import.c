@@ -196,7 +196,7 @@ void rcd_spool_import(rcd_spool_t *s, const char *name, const cJSON *command)
     const char *file = rcd_json_string(command, "file");
     const cJSON *is_signed = cJSON_GetObjectItemCaseSensitive(command, "signed");
 
-    if (!rcd_spool_name_ok(file) || !cJSON_IsBool(is_signed)) {
+    if (!rcd_box_name_ok(file) || !cJSON_IsBool(is_signed)) {
         rcd_spool_failed(s, name, "import needs file and signed");
         return;
     }

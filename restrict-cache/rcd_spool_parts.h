@@ -5,15 +5,15 @@
 #define RCD_SPOOL_PARTS_H
 
 #include <limits.h>
+#include "rcd_box.h"
 #include "rcd_records.h"
 #include "rcd_spool.h"
 
-#define RCD_SPOOL_NAME_MAX  100
 #define RCD_SPOOL_PATH      (PATH_MAX + NAME_MAX + 2)
 
 typedef struct {
     /* file name of command and answer; "" = no import at work */
-    char           answer[RCD_SPOOL_NAME_MAX + 1];
+    char           answer[RCD_BOX_NAME_MAX + 1];
     int            fd;                    /* the file, nameless by now; -1 = none */
     int            copying;
     int            applying;
@@ -27,13 +27,13 @@ struct rcd_spool_s {
     rcd_command_t       env;
     char                inbox[PATH_MAX];
     char                outbox[PATH_MAX];
-    rcd_import_t            import;
+    int                 notify_fd;        /* -1: the inbox is only looked at */
+    int64_t             trim_due_ms;
+    rcd_import_t        import;
 };
 
 /* ---- rcd_spool.c */
 
-/* Names that cannot leave the directory. */
-int rcd_spool_name_ok(const char *name);
 /* Writes the answer to command `name`, which is taken over. */
 void rcd_spool_answer(rcd_spool_t *s, const char *name, cJSON *answer);
 void rcd_spool_running(rcd_spool_t *s, const char *name, uint64_t done, uint64_t total);

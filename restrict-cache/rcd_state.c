@@ -122,15 +122,21 @@ static int finish(rcd_state_t *s, int rc)
 
 int rcd_state_rules(rcd_state_t *s, const rcd_rules_t *rules)
 {
-    int agrees;
+    char before[RCD_UNDER_MAX];
+    int agrees, rc = 0;
 
     if (rcd_store_begin(s, 1) < 0) {
         return -1;
     }
     rcd_reach_rules(s, rules);
+    memcpy(before, s->under, sizeof(before));
     agrees = rcd_store_under(s, rules);
     s->marks.changes_gap |= !agrees;
-    return finish(s, 0) < 0 ? -1 : !agrees;
+    if (before[0] != '\0' && strcmp(before, s->under) != 0) {
+        s->written.refill = 1;            /* no order to digest anew, and an era under the old key */
+        rc = rcd_store_save_written(s);
+    }
+    return finish(s, rc) < 0 ? -1 : !agrees;
 }
 
 /* ---- heads and epochs ------------------------------------------------------------------------ */

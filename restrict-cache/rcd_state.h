@@ -215,6 +215,10 @@ void rcd_redis_destroy(rcd_redis_t *r);
  * once).
  */
 int  rcd_redis_step(rcd_redis_t *r, int64_t now, int64_t office_now);
+/* Relief and stays that the journal has are wanted in Redis now, whatever the pause: 1 when Redis has
+ * confirmed all of them, 0 when it cannot be reached or another instance writes. Blocks for a few
+ * timeouts at most. */
+int  rcd_redis_urge(rcd_redis_t *r);
 /* Relief that must go out although the journal failed. */
 void rcd_redis_relief_now(rcd_redis_t *r, const char *number, const jd_relief_t *relief);
 void rcd_redis_status(const rcd_redis_t *r, rcd_redis_status_t *out);

@@ -10,7 +10,9 @@
 #include <cjson/cJSON.h>
 #include "core/jd_policy.h"
 #include "rcd_file.h"
+#include "rcd_objection.h"
 #include "rcd_status.h"
+#include "rcd_stay.h"
 
 static void number(cJSON *o, const char *name, uint64_t value)
 {
@@ -132,6 +134,22 @@ static void ledger_add(cJSON *root, const rcd_status_t *st)
     number(o, "receipt_at", (uint64_t) l.receipt_at);
 }
 
+static void stays_add(cJSON *root, const rcd_status_t *st)
+{
+    cJSON *o = cJSON_AddObjectToObject(root, "stays");
+    rcd_stay_counts_t stays = {0};
+    uint64_t office = 0, operators = 0;
+
+    rcd_stay_counts(st->state, &stays);
+    rcd_objection_counts(st->state, &office, &operators);
+    number(o, "standing", stays.standing);
+    number(o, "persons", stays.persons);
+    number(o, "lost", stays.lost);
+    o = cJSON_AddObjectToObject(root, "objections");
+    number(o, "office", office);
+    number(o, "operator", operators);
+}
+
 int rcd_status_write(const rcd_status_t *st)
 {
     char path[PATH_MAX];
@@ -166,6 +184,7 @@ int rcd_status_write(const rcd_status_t *st)
     audit_add(root, st);
     ledger_add(root, st);
     rcd_holders_status(st->holders, root);
+    stays_add(root, st);
 
     text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);

@@ -10,7 +10,10 @@
 #include "rcd_note.h"
 #include "rcd_reach.h"
 #include "rcd_relink.h"
+#include "rcd_lift.h"
+#include "rcd_objection.h"
 #include "rcd_sql.h"
+#include "rcd_stay.h"
 
 #define APPLICATION_ID  0x6a646a31       /* "jdj1" */
 
@@ -32,7 +35,8 @@ static const char schema[] =
     "CREATE TABLE grounds(id BLOB PRIMARY KEY, sent INTEGER NOT NULL, value BLOB NOT NULL) STRICT;"
     "CREATE TABLE relief(number TEXT PRIMARY KEY, lifted INTEGER NOT NULL,"
     " objection INTEGER NOT NULL, mark_epoch INTEGER NOT NULL, mark_seq INTEGER NOT NULL,"
-    " at INTEGER NOT NULL, pending INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    " at INTEGER NOT NULL, pending INTEGER NOT NULL, held INTEGER NOT NULL DEFAULT 0,"
+    " stay INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;"
     "CREATE INDEX relief_pending ON relief(number) WHERE pending = 1;"
     "CREATE TABLE dirty(digest BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
     "CREATE TABLE tokens(lane INTEGER, epoch INTEGER, seq INTEGER, jti TEXT NOT NULL,"
@@ -51,6 +55,9 @@ static const char *const schemas[] = {
     rcd_reach_schema,
     rcd_relink_schema,
     rcd_note_schema,
+    rcd_stay_schema,
+    rcd_objection_schema,
+    rcd_lift_schema,
 };
 
 #define ROW "number, digest, measures, flags, served, start, until, first_from, deadline, grounds,"\
@@ -88,18 +95,28 @@ static const char *const sql[RCD_ST_N] = {
         "SELECT " ROW " FROM orders WHERE until <= ? AND ended = 0 ORDER BY until LIMIT ?",
     [RCD_ST_ALL] = "SELECT " ROW " FROM orders ORDER BY number",
     [RCD_ST_OF_DIGEST] = "SELECT " ROW " FROM orders WHERE digest = ? ORDER BY number",
-    [RCD_ST_RELIEF] = "SELECT lifted, objection, mark_epoch, mark_seq FROM relief WHERE number = ?",
+    [RCD_ST_RELIEF] =
+        "SELECT lifted, objection, mark_epoch, mark_seq, held, stay FROM relief WHERE number = ?",
     [RCD_ST_RELIEF_PUT] =
-        "INSERT INTO relief VALUES(?, ?, ?, ?, ?, ?, 1) ON CONFLICT(number) DO UPDATE"
+        "INSERT INTO relief(number, lifted, objection, mark_epoch, mark_seq, at, pending)"
+        " VALUES(?, ?, ?, ?, ?, ?, 1) ON CONFLICT(number) DO UPDATE"
         " SET lifted = excluded.lifted, objection = excluded.objection,"
         " mark_epoch = excluded.mark_epoch, mark_seq = excluded.mark_seq, pending = 1",
     [RCD_ST_RELIEF_NEXT] =
-        "SELECT number, lifted, objection FROM relief WHERE number > ?"
+        "SELECT number, lifted, objection, mark_epoch, mark_seq, held, stay FROM relief"
+        " WHERE number > ?"
         " ORDER BY number LIMIT 1",
     [RCD_ST_RELIEF_PENDING] =
-        "SELECT number, lifted, objection FROM relief WHERE number > ?"
+        "SELECT number, lifted, objection, mark_epoch, mark_seq, held, stay FROM relief"
+        " WHERE number > ?"
         " AND pending = 1 ORDER BY number LIMIT 1",
     [RCD_ST_RELIEF_SENT] = "UPDATE relief SET pending = 0 WHERE number = ? AND pending = 1",
+    [RCD_ST_RELIEF_STAY] =
+        "INSERT INTO relief VALUES(?1, 0, 0, 0, 0, ?2, 1, 0, ?3) ON CONFLICT(number) DO UPDATE"
+        " SET stay = ?3, pending = 1",
+    [RCD_ST_RELIEF_HOLD] =
+        "INSERT INTO relief VALUES(?1, 0, 0, 0, 0, ?2, 1, ?3, 0) ON CONFLICT(number) DO UPDATE"
+        " SET held = ?3, pending = 1",
     [RCD_ST_DIRTY] = "INSERT OR IGNORE INTO dirty VALUES(?)",
     [RCD_ST_DIRTY_NEXT] = "SELECT digest FROM dirty WHERE digest > ? ORDER BY digest LIMIT 1",
     [RCD_ST_DIRTY_CLEAN] = "DELETE FROM dirty WHERE digest = ?",
@@ -357,7 +374,8 @@ static int set_up(rcd_state_t *s, const char *list, int readonly)
     }
     if (rcd_sql_prepare(s, s->stmt, sql, RCD_ST_N) != 0 || rcd_audit_open(s) != 0 ||
         rcd_brake_open(s) != 0 || rcd_ledger_rows_open(s) != 0 ||
-        rcd_note_open(s) != 0 || rcd_reach_open(s) != 0) {
+        rcd_note_open(s) != 0 || rcd_reach_open(s) != 0 ||
+        rcd_stay_open(s) != 0 || rcd_objection_open(s) != 0 || rcd_lift_open(s) != 0) {
         return -1;
     }
     return load_marks(s);
@@ -394,6 +412,9 @@ void rcd_store_close(rcd_state_t *s)
     rcd_audit_close(s);
     rcd_brake_close(s);
     rcd_ledger_rows_close(s);
+    rcd_stay_close(s);
+    rcd_objection_close(s);
+    rcd_lift_close(s);
     rcd_sql_finalize(s->stmt, RCD_ST_N);
     sqlite3_close(s->db);
     free(s);

@@ -18,6 +18,9 @@
  *   quarantine  what cannot be enforced, to be reported to the office
  *   ledger_*    denials counted by the gates, batches to the office (rcd_ledger_rows)
  *   audit       records on their way to the chain file (rcd_audit)
+ *   stays, stay_fields, stay_outbox    rcd_stay
+ *   objections                         rcd_objection
+ *   lifts, gates                       rcd_lift
  *
  * Every function but open and close returns 0 (or what it says) and -1 when SQLite failed; s->fault
  * then says why.
@@ -38,7 +41,8 @@ typedef enum { RCD_LANE_RELIEF = 1, RCD_LANE_CHANGES = 2 } rcd_lane_t;
 typedef enum { RCD_SEEN_NOT, RCD_SEEN_SAME, RCD_SEEN_OTHER } rcd_seen_t;
 
 typedef struct {
-    jd_relief_t r;
+    jd_relief_t r;                         /* objection: the office's mark alone */
+    uint8_t     held;                      /* 1: the operator objects, too */
     uint32_t    mark_epoch;                /* of the objection */
     uint64_t    mark_seq;
 } rcd_relief_row_t;
@@ -81,6 +85,9 @@ struct rcd_state_s {
     struct rcd_reach_s *reach;             /* links in force */
     struct rcd_notes_s *note;              /* statements of rcd_note */
     struct rcd_relink_s *relink;           /* statements of rcd_relink */
+    struct rcd_stay_s  *stay;
+    struct rcd_objection_s *objection;
+    struct rcd_lift_s  *lift;
     char          fault[160];
 };
 
@@ -120,11 +127,15 @@ int  rcd_store_past(rcd_state_t *s, int64_t at, rcd_row_t *rows, unsigned max);
 
 /* 1 found, 0 not (then *r is all zero) */
 int  rcd_store_relief(rcd_state_t *s, const char *number, rcd_relief_row_t *r);
+/* What the office says: lifted, objection and its mark; makes it pending. held and stay are kept. */
 int  rcd_store_relief_put(rcd_state_t *s, const char *number, const rcd_relief_row_t *r,
-                          int64_t at);     /* makes it pending */
-/* Relief after number `after` ("" = from the start), pending only or all; 1 and the row, or 0. */
+                          int64_t at);
+/* What the operator says (rcd_stay, rcd_objection); makes it pending. */
+int  rcd_store_relief_stay(rcd_state_t *s, const char *number, int64_t stay, int64_t at);
+int  rcd_store_relief_hold(rcd_state_t *s, const char *number, int held, int64_t at);
+/* Relief after number `after` ("" = from the start), pending only or all: 1 and the row, or 0. */
 int  rcd_store_relief_next(rcd_state_t *s, const char *after, int pending_only,
-                           char number[JD_ORDER_NUMBER_MAX + 1], jd_relief_t *r);
+                           char number[JD_ORDER_NUMBER_MAX + 1], rcd_relief_row_t *r);
 int  rcd_store_relief_sent(rcd_state_t *s, const char *number);
 
 int  rcd_store_dirty(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN]);

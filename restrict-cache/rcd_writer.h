@@ -22,6 +22,19 @@ typedef struct {
     int         sent;
 } urgent_t;
 
+typedef struct {                       /* a place among the fields of stays */
+    uint8_t field[JD_HOLDER_LEN];
+    int     any;                       /* 0: before the first */
+} rcd_stay_cursor_t;
+
+/* Looking through hashes stays and relief for what the journal does not know. */
+typedef struct {
+    char     cursor[24];               /* HSCAN's */
+    int      of_order;                 /* in relief, else in stays */
+    unsigned rounds;                   /* through both since the phase began */
+    int64_t  due_ms;
+} adopt_t;
+
 typedef struct {                       /* meta as last read */
     jd_meta_rc_t rc;
     jd_meta_t    m;
@@ -38,6 +51,9 @@ struct rcd_redis_s {
     rcd_link_t         link;
     rcd_fill_t         fill;
     char               relief[JD_REDIS_NAME_MAX];
+    char               stays[JD_REDIS_NAME_MAX];
+    char               lifts[JD_REDIS_NAME_MAX];
+    char               gates[JD_REDIS_NAME_MAX];
     phase_t            phase;
     jd_backoff_t       backoff;
     int64_t            retry_at_ms;
@@ -47,7 +63,11 @@ struct rcd_redis_s {
     char               watched_beat[24];
     int64_t            watched_ms;     /* when its beat last moved; 0 = not watching */
     int                claimed_once;
-    char               cursor[JD_ORDER_NUMBER_MAX + 1];    /* W_RELIEF: last number written */
+    char               cursor[JD_ORDER_NUMBER_MAX + 1];    /* W_RELIEF: last number written, */
+    rcd_stay_cursor_t  stay_cursor;    /* and before them the last stay; */
+    int                stays_done;     /* 1: all stays are */
+    adopt_t            adopt;
+    int64_t            gates_due_ms;
     rcd_era_t          era;            /* current, or to come while W_FILL */
     int                filling;        /* W_FILL has begun */
     char               sweep[24];      /* SCAN cursor; "" = nothing to sweep */
@@ -95,6 +115,23 @@ void rcd_writer_check(rcd_redis_t *r);
 int rcd_writer_relief_batch(rcd_redis_t *r, char *cursor, int pending_only);
 /* Writes all that came since the last step. 0, or -1 with the fault handled. */
 int rcd_writer_new_relief(rcd_redis_t *r);
+
+/* Relief as Redis holds it, with word h behind the operator's objection; its length. */
+#define RCD_RELIEF_TEXT_MAX  (JD_RELIEF_TEXT_MAX + 2)
+size_t rcd_writer_relief_print(const rcd_relief_row_t *r, char out[RCD_RELIEF_TEXT_MAX]);
+
+/* ---- rcd_writer_stay.c */
+
+/* Writes stays of persons after the cursor, which is moved, and marks them as sent: their number, or
+ * -1 with the fault handled. */
+int rcd_writer_stay_batch(rcd_redis_t *r, rcd_stay_cursor_t *cursor, int pending_only);
+/* Takes a slice of what Redis holds into the journal, where that does not know it. 0 or -1. */
+int rcd_writer_adopt(rcd_redis_t *r);
+
+/* ---- rcd_writer_gates.c */
+
+/* Reads how far the gateways have seen the lifts. 0 or -1. */
+int rcd_writer_gates(rcd_redis_t *r);
 
 /* ---- rcd_writer_era.c */
 

@@ -33,10 +33,18 @@ int rcd_writer_type(rcd_redis_t *r, const char *key, const char *want)
 
 static int check_types(rcd_redis_t *r)
 {
-    return rcd_writer_type(r, r->fill.meta, "hash") < 0 || rcd_writer_type(r, r->relief,
-                                                                           "hash") < 0 ||
-                   rcd_writer_type(r, r->fill.grounds, "hash") < 0 ||
-                   rcd_writer_type(r, r->fill.changes, "stream") < 0 ? -1 : 0;
+    const char *const keys[][2] = {
+        {r->fill.meta, "hash"},      {r->relief, "hash"}, {r->stays, "hash"},
+        {r->fill.grounds, "hash"},   {r->gates, "hash"},  {r->fill.changes, "stream"},
+        {r->lifts, "stream"},
+    };
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (rcd_writer_type(r, keys[i][0], keys[i][1]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 /* Value of a setting, "" when it may not be read. */

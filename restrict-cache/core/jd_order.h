@@ -100,7 +100,7 @@ jd_record_rc_t jd_grounds_decode(const jd_key_t *k, const uint8_t id[JD_GROUNDS_
 
 /*
  * Relief of one order number (value in hash relief): ASCII "l<4 hex> o<0|1>": lifted measures as a mask (ffff = the whole
- * order, measures of later commits included), under objection; if the order is stayed, " s<decimal>". Further words after a space belong to a
+ * order, measures of later commits included), under objection; if the order is stayed, " s<decimal>"; if the objection is the operator's (too), " h", which readers need not know. Further words after a space belong to a
  * later schema: readers skip them, writers keep them. Lifted only grows; the office may end an objection, the operator a stay.
  * A stay of a person (value in hash stays; the field is the first JD_HOLDER_LEN bytes of the digest) is the word "s<decimal>" alone.
  * stay: Unix second until which nothing is enforced, 0 = no stay, JD_STAY_FOREVER = until it is taken back.

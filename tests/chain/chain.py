@@ -31,6 +31,12 @@ SERVER = """
             jd_dry_run off;
             proxy_pass http://bus;
         }}
+        location /library/item {{
+            jd_gate credit library.checkout;
+            jd_subject card header:X-Card-No;
+            jd_dry_run off;
+            proxy_pass http://bus/bus/tap;
+        }}
         location = /jd/status {{ jd_status; }}
     }}
 """
@@ -114,8 +120,8 @@ class Chain:
         return self.world.proc([self.bin / "restrict-cached", "-c", self.conf], "daemon",
                                env=self.clocks[0].env if self.clocks else None)
 
-    def tap(self, card):
-        return self.nginx.get("/bus/tap", {"X-Card-No": card}).status
+    def tap(self, card, path="/bus/tap"):
+        return self.nginx.get(path, {"X-Card-No": card}).status
 
     def list_status(self):
         return self.nginx.status()["lists"][0]

@@ -139,18 +139,27 @@ class Driver:
 def journal(folder):
     """(digest -> {number: (measures, start, until, flags, grounds), "observed": mask if any}, number -> relief text) that Redis should hold."""
     db = sqlite3.connect(f"file:{folder}/journal.db?mode=ro", uri=True, timeout=10)
-    relief = {n: (l, o) for n, l, o in db.execute("SELECT number, lifted, objection FROM relief")}
+    relief = {n: (l, o, s, h) for n, l, o, s, h in
+              db.execute("SELECT number, lifted, objection | held, stay, held FROM relief")}
     want = {}
     for digest, number, measures, start, until, flags, grounds in db.execute(
             "SELECT digest, number, measures, start, until, flags, grounds FROM orders WHERE ended = 0"):
-        lifted, objection = relief.get(number, (0, 0))
+        lifted, objection, _, _ = relief.get(number, (0, 0, 0, 0))
         if measures & ~lifted and (flags & 3 or objection):
             of = want.setdefault(digest, {})
             of["observed"] = of.get("observed", 0) | measures & ~lifted
         elif measures & ~lifted:
             want.setdefault(digest, {})[number] = (measures, start, until, flags, grounds)
     db.close()
-    return want, {n.encode(): jdschema.relief_text(l, o).encode() for n, (l, o) in relief.items()}
+    return want, {n.encode(): (jdschema.relief_text(l, o, s) + ' h' * h).encode() for n, (l, o, s, h) in relief.items()}
+
+
+def query(folder, sql):
+    """Rows of the journal."""
+    db = sqlite3.connect(f"file:{folder}/journal.db?mode=ro", uri=True, timeout=10)
+    rows = db.execute(sql).fetchall()
+    db.close()
+    return rows
 
 
 def in_redis(client, key=KEY, check_grounds=True):

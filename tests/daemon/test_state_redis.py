@@ -7,7 +7,7 @@ import time
 import harness
 import pytest
 from harness import wait_for
-from stateworld import BASE, Driver, assert_same, in_redis, journal, record
+from stateworld import BASE, Driver, assert_same, in_redis, journal, query, record
 
 META, RELIEF, CHANGES = "jd:{credit}:meta", "jd:{credit}:relief", "jd:{credit}:changes"
 
@@ -69,12 +69,20 @@ def test_changes_are_streamed(filled):
 
 
 def test_relief_is_merged_never_replaced(filled):
+    """Whatever frees and is not the journal's own stays, and is taken into it."""
     d, r = filled
-    r.client().hset(RELIEF, "CS-4", "l0002 o1 x9 s1900000000 y")
+    r.client().hset(RELIEF, "CS-4", "l0002 o1 x9 h s1900000000 y")
     d.lift("CS-4", 0x0004)
-    wait_for(lambda: r.client().hget(RELIEF, "CS-4") == b"l0006 o0 x9 s1900000000 y")
-    assert d.mark("CS-4", True)["outcome"] == "ack"
-    wait_for(lambda: r.client().hget(RELIEF, "CS-4") == b"l0006 o1 x9 s1900000000 y")
+    wait_for(lambda: r.client().hget(RELIEF, "CS-4") == b"l0006 o1 s1900000000 h x9 y")
+    held = "SELECT count(*) FROM relief WHERE number = 'CS-4' AND held = 1 AND stay = 1900000000"
+    wait_for(lambda: query(d.folder, held) == [(1,)])
+    assert d.mark("CS-4", True)["outcome"] == "ack" and d.mark("CS-4", False)["outcome"] == "ack"
+    d.settled()
+    assert r.client().hget(RELIEF, "CS-4") == b"l0006 o1 s1900000000 h x9 y"
+    assert d.mark("CS-5", True)["outcome"] == "ack"
+    wait_for(lambda: r.client().hget(RELIEF, "CS-5") == b"l0000 o1")
+    assert d.mark("CS-5", False)["outcome"] == "ack"
+    wait_for(lambda: r.client().hget(RELIEF, "CS-5") == b"l0000 o0")
 
 
 def test_freshness_never_before_its_relief(world, drivers):
@@ -100,7 +108,8 @@ def test_freshness_never_before_its_relief(world, drivers):
     assert r.client().hget(RELIEF, "A") == b"lffff o0"
 
 
-@pytest.mark.parametrize("key", [META, CHANGES, "jd:{credit}:grounds"])
+@pytest.mark.parametrize("key", [META, CHANGES, "jd:{credit}:grounds", "jd:{credit}:stays", "jd:{credit}:lifts",
+                                 "jd:{credit}:gates"])
 def test_somebody_elses_key_is_named_and_kept(world, drivers, key):
     r = world.redis()
     r.client().set(key, "x")

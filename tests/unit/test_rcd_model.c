@@ -112,6 +112,8 @@ enum {
     P_CLEAR_TOKENS,
     P_CLEAR_QUARANTINE,
     P_CLEAR_AUDIT,
+    P_CLEAR_OBJECTIONS,
+    P_CLEAR_LIFTS,
     P_STATE,
     P_WRITTEN,
     P_TOKEN,
@@ -136,6 +138,8 @@ static const char *const texts[P_N] = {
     [P_CLEAR_TOKENS] = "DELETE FROM tokens",
     [P_CLEAR_QUARANTINE] = "DELETE FROM quarantine",
     [P_CLEAR_AUDIT] = "DELETE FROM audit",
+    [P_CLEAR_OBJECTIONS] = "DELETE FROM objections",
+    [P_CLEAR_LIFTS] = "DELETE FROM lifts",
     [P_STATE] = "UPDATE state SET epoch_known = ?, epoch = ?, seq = ?, relief_seq = ?, relief_top "
                 "= ?, relief_behind = ?,"
                 " relief_iat = ?, changes_gap = ?, forked = ?, fork_epoch = ?, verified_at = ?, "
@@ -234,7 +238,7 @@ static void load(const world_t *w)
     const journal_t *j = &w->journal;
 
     assert_int_equal(rcd_store_begin(store, 0), 0);
-    for (int q = P_CLEAR_ORDERS; q <= P_CLEAR_AUDIT; q++) {
+    for (int q = P_CLEAR_ORDERS; q <= P_CLEAR_LIFTS; q++) {
         run(q);
     }
     if (j->has_order) {
