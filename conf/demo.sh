@@ -154,6 +154,18 @@ reason_count() {
     curl -s -m 5 "$U/jd/metrics" | grep '^jd_decisions_total{' | grep "reason=\"$1\"" | awk '{ s += $NF } END { print s + 0 }'
 }
 
+rcctl() { "$B/rcctl" -c "$D/restrict-cached.conf" "$@"; }
+waits() { rcctl --json approve | jq -er .waits.hash; }
+approved() { [ "$(rcctl --json approve | jq .waits)" = null ]; }
+approve() { # approve [--first]: the operator looks at what waits, then names it
+    until_ok 20 waits || die "nothing waits for approval: $D/daemon.log"
+    rcctl approve | sed 's/^/    /'
+    rcctl approve "$(waits)" "$@" | sed 's/^/    /'
+    until_ok 20 approved || die "not applied: $D/daemon.log"
+}
+step "0. The first list of all, an empty one here, waits for the operator: rcctl approve"
+approve --first
+
 until_ok 20 ready || die "the gate did not become ready: $D/logs/error.log, $D/daemon.log"
 tell "the gate listens on $U and is ready: the office's list is empty"
 is "Li's card before any order" "$(tap $LI)" 200
@@ -165,6 +177,13 @@ t0=$(ms)
 until_ok 10 taps_as $LI 403 || true
 tell "from publish to the first denial: $(($(ms) - t0)) ms, both commands included"
 "$B/terminal-sim" office publish "$D/office" "$D/generated.ndjson" >/dev/null
+ONE=$(head -n 1 "$D/generated.ndjson" | jq -r .subject.id)
+tell "500 at once are more than the list may grow by (the larger of 10 % and 100 orders): they wait"
+until_ok 20 waits || die "nothing waits for approval: $D/daemon.log"
+is "one of the 500 at the bus, before the operator's word" "$(tap "$ONE")" 200
+approve
+until_ok 10 taps_as "$ONE" 403 || true
+is "one of the 500 at the bus, after it" "$(tap "$ONE")" 403
 all_there() { status | jq -e '.lists[0].count == 503'; }
 until_ok 20 all_there || is "cards in the zone" "$(status | jq '.lists[0].count')" 503
 tell "cards in the zone: $(status | jq '.lists[0].count')"

@@ -12,7 +12,7 @@
 
 /* Exit codes; rcctl.md and --help tell the same. */
 #define RCCTL_OK           0       /* done; check: would pass; status: all is well */
-#define RCCTL_DENY         1       /* check: would be denied; orders: none found */
+#define RCCTL_DENY         1       /* check: would be denied; orders, approve: none found */
 #define RCCTL_USAGE        2       /* options, configuration, or a file that cannot be read */
 #define RCCTL_UNREACHABLE  3       /* Redis, the daemon or its journal cannot be reached */
 #define RCCTL_REFUSED      4       /* the daemon refused the command */

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "rcctl_csv.h"
-#include "rcctl_holders.h"
 #include "rcctl_spool.h"
 #include "rcd_json.h"
 
@@ -133,47 +132,5 @@ int rcctl_import(rcctl_t *r, int argc, char **argv)
         rc = import(r, f, argv[0], strcmp(format, "csv") == 0);
     }
     fclose(f);
-    return rc;
-}
-
-int rcctl_approve(rcctl_t *r, int argc, char **argv)
-{
-    const char *epoch = NULL, *holders = NULL;
-    const rcctl_option_t options[] = {{"epoch", &epoch, NULL}, {"holders", &holders, NULL}, {0}};
-    cJSON *command, *answer;
-    char *end;
-    long n;
-    int rc;
-
-    if (rcctl_options(r, argc, argv, options, 0) < 0) {
-        return RCCTL_USAGE;
-    }
-    if (holders != NULL && epoch == NULL) {
-        return rcctl_holders_approve(r, holders);
-    }
-    n = epoch ? strtol(epoch, &end, 10) : -1;
-    if (n < 0 || n > UINT16_MAX || *end != '\0' || end == epoch) {
-        rcctl_error("approve needs --epoch with a number 0 to 65535, or --holders HASH");
-        return RCCTL_USAGE;
-    }
-    if (rcctl_config(r) != 0) {
-        return RCCTL_USAGE;
-    }
-    if (rcctl_spool_alive(r) != 0) {
-        return RCCTL_UNREACHABLE;
-    }
-    rcctl_catch_signals();
-    command = cJSON_CreateObject();
-    cJSON_AddStringToObject(command, "cmd", "approve-epoch");
-    cJSON_AddNumberToObject(command, "epoch", (double) n);
-    rc = rcctl_spool_run(r, command, &answer);
-    if (answer != NULL && r->json) {
-        rcctl_json(answer);
-        return rc;
-    }
-    if (rc == RCCTL_OK) {
-        printf("epoch %ld is approved\n", n);
-    }
-    cJSON_Delete(answer);
     return rc;
 }

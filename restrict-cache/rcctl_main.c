@@ -30,6 +30,12 @@ static const struct {
     {"import", "FILE [--format ndjson|csv]",
      "Hands FILE to the daemon. A signed file (its first line is a signature) is a snapshot;\n"
      "any other is taken as observe-only. CSV: see rcctl.md for its columns.", rcctl_import},
+    {"approve", "[HASH [--first] | --reject HASH | --epoch N | --holders HASH]",
+     "Alone: shows the snapshot that waits because it adds more than the list may grow by.\n"
+     "HASH (8 digits are enough): applies it; --first for the first list of all. --reject:\n"
+     "gives it up and fetches a fresh one. --epoch: lets the office begin epoch N, after a\n"
+     "restored backup or a fork. --holders: puts the import of holders into force that waits,\n"
+     "because it changes many cards.", rcctl_approve},
     {"audit", "verify [--receipts] [--file F] [--keys JWKS] [--office-keys JWKS] [--office F]\n"
      "      audit show --order N | --last N [--file F]\n"
      "      audit keygen FILE",
@@ -39,9 +45,6 @@ static const struct {
      rcctl_audit},
     {"ledger", "[--month YYYY-MM] [--hours]",
      "Denials by order and month; --hours: by gateway, hour and authority.", rcctl_ledger},
-    {"approve", "--epoch N | --holders HASH",
-     "Lets the office begin epoch N, after a restored backup or a fork; puts an import of\n"
-     "holders into force that waits, because it changes many cards.", rcctl_approve},
     {"holders", "import --full|--delta FILE | add | remove | show",
      "Which card is whose. import: NDJSON or CSV, FILE - is standard input; in a full file a\n"
      "missing card is a returned card. add [--use own|other] [--from T] [--until T] and remove\n"
@@ -69,7 +72,7 @@ static const struct {
 
 static const char exit_codes[] =
     "Exit codes: 0 done, all well, would pass; 1 would be denied (check), none found (orders,\n"
-    "audit show, explain), broken (audit verify);\n"
+    "approve, audit show, explain), broken (audit verify);\n"
     "2 options, configuration, file or id; 3 Redis, daemon or journal cannot be reached;\n"
     "4 refused by the daemon; 5 something needs a hand (status, stays, holders import).\n"
     "stay, objection: 0 by the daemon, in Redis; 6 in Redis directly, the daemon takes it up; 7 kept,\n"

@@ -13,6 +13,7 @@
 #include "rcd_lift.h"
 
 #define FAULTS_MAX        16
+#define SHRUNK_TOLD_SEC   86400   /* an alarm of shrinking stands for so long */
 #define CONTACT_LATE_SEC  300     /* heads come each few seconds; so old a contact wants a look */
 
 typedef struct {
@@ -222,6 +223,32 @@ static void judge_stays(status_t *s)
     }
 }
 
+/* What waits for the operator, and what he should have seen. */
+static void judge_growth(status_t *s)
+{
+    const cJSON *growth = cJSON_GetObjectItemCaseSensitive(s->daemon, "growth");
+    const cJSON *held = cJSON_GetObjectItemCaseSensitive(growth, "held");
+    int64_t shrunk_at = number(s, "growth", "shrunk_at");
+    const char *hash = rcd_json_string(held, "hash");
+    uint64_t adds = 0, terms = 0;
+
+    if (hash != NULL && !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(held, "approved"))) {
+        rcd_json_uint(held, "additions", RCD_JSON_INT_MAX, &adds);
+        rcd_json_uint(held, "widenings", RCD_JSON_INT_MAX, &terms);
+        add_fault(s, "rcctl approve shows it; ask the office, then rcctl approve HASH",
+                  "%s waits for approval: it adds %" PRIu64 " orders and widens %" PRIu64
+                  "; what frees is applied (snapshot %.8s)",
+                  cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(held, "first"))
+                      ? "the first list of all" : "a snapshot", adds, terms, hash);
+    }
+    if (shrunk_at > rcd_clock_wall() - SHRUNK_TOLD_SEC) {
+        add_fault(s, "ask the office whether it meant it; it is applied",
+                  "the list shrank from %" PRId64 " to %" PRId64 " orders within an hour, %s ago",
+                  number(s, "growth", "shrunk_from"), number(s, "growth", "shrunk_to"),
+                  rcctl_span(rcd_clock_wall() - shrunk_at));
+    }
+}
+
 static void judge_daemon(status_t *s)
 {
     const char *redis_state = text(s, "redis", "state");
@@ -247,6 +274,7 @@ static void judge_daemon(status_t *s)
     judge_ledger(s);
     judge_holders(s);
     judge_audit(s);
+    judge_growth(s);
     if (strcmp(redis_state, "ready") != 0) {
         add_fault(s, "see Redis and [redis] of the configuration",
                   "the daemon's link to Redis is %s: %s", redis_state, text(s, "redis", "fault"));
@@ -365,6 +393,13 @@ static void print_daemon(const status_t *s)
     if (truth(s, "snapshot", "applying")) {
         printf("  %-10s %" PRId64 " of %" PRId64 " records\n", "applying",
                number(s, "snapshot", "done"), number(s, "snapshot", "total"));
+    }
+    printf("  %-10s %" PRId64 " orders, %" PRId64 " at the last approval or 7 days ago; may grow by %"
+           PRId64 "\n", "list", number(s, "growth", "size"), number(s, "growth", "baseline"),
+           number(s, "growth", "allowance"));
+    if (number(s, "growth", "relisted") > 0) {
+        printf("  %-10s %" PRId64 " orders on a basis that had ended within 30 days before\n",
+               "relisted", number(s, "growth", "relisted"));
     }
     rcctl_line("to redis", text(s, "redis", "state"));
     printf("  %-10s %" PRId64 " records, %" PRId64 " reliefs\n", "unwritten",

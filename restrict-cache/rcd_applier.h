@@ -18,13 +18,16 @@ typedef struct {
 } rcd_applier_t;
 
 /*
- * Begins to apply the NDJSON at `path`, which must stay until `done`. `head` NULL: unsigned,
- * observe only. Returns 0 and calls `done` later from rcd_applier_step; or -1 with err, at once
- * ("busy" while another is at work).
+ * Begins to apply the NDJSON at `path`, which must stay until `done`. `claims` NULL: unsigned, observe
+ * only; `asked_relief_seq`: rcd_statement_t. Returns 0 and calls `done` later from rcd_applier_step; or
+ * -1 with err, at once ("busy" while another is at work).
  */
 int rcd_applier_begin(rcd_applier_t *a, rcd_state_t *s, const rcd_rules_t *rules, const char *path,
-                      const rcd_head_t *head, int64_t now, rcd_applied_pt done, void *owner,
-                      char *err, size_t err_size);
+                      const rcd_snapshot_claims_t *claims, uint64_t asked_relief_seq, int64_t now,
+                      rcd_applied_pt done, void *owner, char *err, size_t err_size);
+/* The same for the snapshot that waited and is approved. */
+int rcd_applier_approved(rcd_applier_t *a, rcd_state_t *s, const rcd_rules_t *rules, int64_t now,
+                         rcd_applied_pt done, void *owner, char *err, size_t err_size);
 
 /* One step of at most about 10 ms. Returns 1 while there is more to do. */
 int rcd_applier_step(rcd_applier_t *a);

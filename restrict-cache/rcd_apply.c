@@ -10,6 +10,7 @@
 #include "rcd_audit_order.h"
 #include "rcd_clock.h"
 #include "rcd_decide.h"
+#include "rcd_hold.h"
 #include "rcd_lift.h"
 #include "rcd_objection.h"
 #include "rcd_stay.h"
@@ -40,33 +41,6 @@ static rcd_order_rc_t quarantine(rcd_state_t *s, const rcd_source_t *from, const
         return RCD_ORDER_FAILED;
     }
     return RCD_ORDER_QUARANTINED;
-}
-
-/*
- * A version that asks for more than it may is refused, but it tells what the office does not claim
- * any more: of the version before stays what both claim. So no measure that was lifted meanwhile
- * outlives a snapshot of which this record is refused. 0 or -1.
- */
-static int narrow(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t *old,
-                  const rcd_order_t *o, rcd_quarantine_t code)
-{
-    rcd_row_t row = *old;
-    int64_t start = rcd_order_start(o);
-
-    row.measures &= o->measures;
-    row.start = row.start > start ? row.start : start;
-    row.until = row.until < o->until ? row.until : o->until;
-    row.flags |= (o->observe ? JD_ORDER_OBSERVE : 0u) | (o->objection ? JD_ORDER_OBJECTION : 0u);
-    if (row.measures == 0 || row.start >= row.until) {
-        return rcd_store_order_end(s, old, RCD_END_REFUSED, from->iat) < 0
-                   ? -1
-                   : rcd_audit_order_end(s, old->number, RCD_END_REFUSED, code, from->iat);
-    }
-    if (row.measures == old->measures && row.start == old->start && row.until == old->until &&
-        row.flags == old->flags) {
-        return 0;
-    }
-    return rcd_store_order_put(s, &row) < 0 ? -1 : rcd_audit_order_narrowed(s, from, &row);
 }
 
 /* Live orders of the subject besides this number; -1 when the journal failed. */
@@ -147,55 +121,197 @@ static int carry_stays(rcd_state_t *s, const rcd_source_t *from, const rcd_row_t
     return rcd_stay_carry(s, stored->digest, o->digest, under);
 }
 
+/* A record beside what the journal knows of its number. */
+typedef struct {
+    int              had;                  /* the number is stored: */
+    rcd_row_t        stored;
+    rcd_row_t        binding;              /* the same under the key of now, if it binds */
+    const rcd_row_t *old;                  /* that, or NULL */
+    rcd_row_t        row;                  /* what would be stored */
+    uint16_t         lifted;
+    rcd_quarantine_t code;
+    rcd_adds_t       adds;
+    int              passed;               /* it says nothing: leave what is stored */
+    int              overtaken;            /* lifted after the snapshot was made: no fault of the office */
+} judged_t;
+
+/* Relief that came after the snapshot was made counts on top of it: what was lifted stays lifted, an
+ * objection that the office has ended is over. Of marks those that the lane has reached without a gap. */
+static void overtake(const rcd_state_t *s, const rcd_source_t *from, const rcd_relief_row_t *r,
+                     judged_t *j)
+{
+    if (from->relief_seq >= s->marks.relief_seq) {
+        return;
+    }
+    j->overtaken = j->code == RCD_Q_LIFTED;
+    if (r->mark_epoch == s->marks.epoch && r->mark_seq > from->relief_seq &&
+        r->mark_seq <= s->marks.relief_seq && !r->r.objection) {
+        j->row.flags &= ~(unsigned) JD_ORDER_OBJECTION;
+    }
+}
+
+/* 0 or -1 */
+static int judge(rcd_state_t *s, const rcd_source_t *from, const rcd_order_t *o, judged_t *j)
+{
+    rcd_relief_row_t relief;
+    uint64_t later = 0;
+    int others = others_of(s, o);
+
+    memset(j, 0, sizeof(*j));
+    j->had = rcd_store_order(s, o->number, &j->stored);
+    if (others < 0 || j->had < 0 || rcd_store_relief(s, o->number, &relief) < 0 ||
+        rcd_hold_early(s, o->number, &later) < 0) {
+        return -1;
+    }
+    j->passed = !from->imported ? later > from->as_of : j->had && !j->stored.imported;
+    if (j->had && j->stored.imported == from->imported) {
+        j->binding = j->stored;
+        j->old = &j->binding;
+        if (from->rekey) {
+            memcpy(j->binding.digest, o->digest, JD_DIGEST_LEN);
+        }
+    }
+    j->lifted = relief.r.lifted;
+    j->code = rcd_decide_order(j->old, j->lifted, (unsigned) others,
+                               rcd_order_term_max(from->rules, o->measures), o);
+    fill_row(&j->row, from, j->old, o);
+    overtake(s, from, &relief, j);
+    j->adds = j->code == RCD_Q_NONE && !j->passed ? rcd_growth_adds(j->old, &j->row, j->lifted)
+                                                  : RCD_ADDS_NOTHING;
+    return 0;
+}
+
+int rcd_apply_weigh(rcd_state_t *s, const rcd_source_t *from, const rcd_order_t *o,
+                    rcd_adds_t *adds)
+{
+    judged_t j;
+
+    if (judge(s, from, o, &j) < 0) {
+        return -1;
+    }
+    *adds = j.adds;
+    return 0;
+}
+
+static int must_wait(const rcd_state_t *s, const rcd_source_t *from, rcd_adds_t adds)
+{
+    return adds != RCD_ADDS_NOTHING &&
+           (from->adding == RCD_ADDING_WITHHELD ||
+            (from->adding == RCD_ADDING_LIMITED &&
+             rcd_hold_exceeds(s, adds == RCD_ADDS_ORDER, adds == RCD_ADDS_TERMS, 0)));
+}
+
+/* The texts of a row that stays, into `texts`; under the key of now they have another id. 0 or -1. */
+static int keep_texts(rcd_state_t *s, const rcd_source_t *from, rcd_row_t *row, rcd_order_t *texts)
+{
+    int len = rcd_state_grounds(s, row->grounds, texts->grounds);
+    uint8_t hash[16];
+
+    if (len < 0) {
+        return -1;
+    }
+    texts->grounds_len = (size_t) len;
+    jd_siphash128(from->rules->key->record_key, texts->grounds, texts->grounds_len, hash);
+    memcpy(texts->grounds_id, hash, JD_GROUNDS_ID_LEN);
+    memcpy(row->grounds, texts->grounds_id, JD_GROUNDS_ID_LEN);
+    return !from->rekey ? 0 : rcd_store_grounds_put(s, texts) < 0 ? -1 : 0;
+}
+
+/* What is stored stays as it is, under the key of now. */
+static rcd_order_rc_t keep(rcd_state_t *s, const rcd_source_t *from, const judged_t *j)
+{
+    rcd_row_t row;
+    rcd_order_t texts;
+
+    if (!from->rekey || j->old == NULL || j->old->ended != RCD_END_NONE) {
+        return RCD_ORDER_SAME;
+    }
+    row = *j->old;
+    return keep_texts(s, from, &row, &texts) < 0 || rcd_store_order_put(s, &row) < 0
+               ? RCD_ORDER_FAILED : RCD_ORDER_WRITTEN;
+}
+
+/*
+ * A version that is refused for asking more than it may, or withheld because it adds, tells what the
+ * office does not claim any more: of the version before stays what both claim. So no measure that was
+ * lifted meanwhile outlives a snapshot of which this record is refused, and what waits for approval
+ * frees at once what it frees. 0 or -1.
+ */
+static int narrow(rcd_state_t *s, const rcd_source_t *from, const judged_t *j)
+{
+    rcd_order_t texts;
+    rcd_row_t less;
+
+    if (j->old == NULL || j->old->ended != RCD_END_NONE) {
+        return 0;
+    }
+    switch (rcd_growth_narrow(j->old, &j->row, &less)) {
+    case RCD_NARROW_NONE:
+        return rcd_store_order_end(s, &j->stored, RCD_END_REFUSED, from->iat) < 0
+                   ? -1
+                   : rcd_audit_order_end(s, j->stored.number, RCD_END_REFUSED, j->code, from->iat);
+    case RCD_NARROW_SAME:
+        return keep(s, from, j) == RCD_ORDER_FAILED ? -1 : 0;
+    case RCD_NARROW_LESS:
+        break;
+    }
+    return keep_texts(s, from, &less, &texts) < 0 || rcd_store_order_put(s, &less) < 0 ||
+                   objections(s, &j->stored, &less, from->iat) < 0
+               ? -1 : rcd_audit_order_narrowed(s, from, &less);
+}
+
 rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const rcd_order_t *o,
                                rcd_result_t *res)
 {
-    rcd_row_t stored, row, binding, *old = NULL;
-    rcd_relief_row_t relief;
-    int others = others_of(s, o);
-    int had = rcd_store_order(s, o->number, &stored), fresh;
+    judged_t j;
+    int fresh;
 
-    if (others < 0 || had < 0 || rcd_store_relief(s, o->number, &relief) < 0) {
+    if (judge(s, from, o, &j) < 0) {
         return RCD_ORDER_FAILED;
-    }
-    if (had && from->imported && !stored.imported) {
-        return RCD_ORDER_SAME;
-    }
-    if (had && from->rekey && carry_stays(s, from, &stored, o) < 0) {
-        return RCD_ORDER_FAILED;
-    }
-    if (had && stored.imported == from->imported) {
-        old = &binding;
-        binding = stored;
-        if (from->rekey) {
-            memcpy(binding.digest, o->digest, JD_DIGEST_LEN);
-        }
     }
     memcpy(res->number, o->number, sizeof(res->number));
-    res->code = rcd_decide_order(old, relief.r.lifted, (unsigned) others,
-                                 rcd_order_term_max(from->rules, o->measures), o);
-    if (res->code != RCD_Q_NONE) {
-        snprintf(res->why, sizeof(res->why), "%s", decided_why[res->code]);
-        if (old != NULL && old->ended == RCD_END_NONE && !rcd_decide_stops(res->code) &&
-            narrow(s, from, old, o, res->code) < 0) {
+    if (j.had && from->rekey && !(from->imported && !j.stored.imported) &&
+        carry_stays(s, from, &j.stored, o) < 0) {
+        return RCD_ORDER_FAILED;
+    }
+    if (j.passed) {
+        return keep(s, from, &j);
+    }
+    if (j.overtaken) {
+        return j.old == NULL || rcd_store_order_end(s, &j.stored, RCD_END_LIFTED, from->iat) == 0
+                   ? RCD_ORDER_SAME : RCD_ORDER_FAILED;
+    }
+    res->code = j.code;
+    if (j.code != RCD_Q_NONE) {
+        snprintf(res->why, sizeof(res->why), "%s", decided_why[j.code]);
+        if (!rcd_decide_stops(j.code) && narrow(s, from, &j) < 0) {
             return RCD_ORDER_FAILED;
         }
-        return quarantine(s, from, old, res);
+        return quarantine(s, from, j.old, res);
+    }
+    if (must_wait(s, from, j.adds)) {
+        return narrow(s, from, &j) < 0 ? RCD_ORDER_FAILED : RCD_ORDER_WITHHELD;
     }
     if (rcd_store_quarantine_clear(s, o->number) < 0) {
         return RCD_ORDER_FAILED;
     }
-    fill_row(&row, from, old, o);
-    if (had && same_row(&stored, &row)) {
+    if (j.had && same_row(&j.stored, &j.row)) {
         return RCD_ORDER_SAME;
     }
-    fresh = rcd_store_grounds_put(s, o);
-    if (fresh < 0 || rcd_store_order_put(s, &row) < 0 ||
-        objections(s, had ? &stored : NULL, &row, from->iat) < 0) {
+    if (j.adds == RCD_ADDS_TERMS) {
+        rcd_hold_widened(s);
+    }
+    if (!from->imported && (!j.had || j.stored.ended != RCD_END_NONE || j.stored.imported) &&
+        rcd_hold_relisted(s, o, from->iat) < 0) {
         return RCD_ORDER_FAILED;
     }
-    if (!(had && from->rekey && same_order(&stored, &row) && same_texts(s, &stored, o)) &&
-        rcd_audit_order(s, from, &row, had ? &stored : NULL, o, fresh) < 0) {
+    fresh = rcd_store_grounds_put(s, o);
+    if (fresh < 0 || rcd_store_order_put(s, &j.row) < 0 ||
+        objections(s, j.had ? &j.stored : NULL, &j.row, from->iat) < 0) {
+        return RCD_ORDER_FAILED;
+    }
+    if (!(j.had && from->rekey && same_order(&j.stored, &j.row) && same_texts(s, &j.stored, o)) &&
+        rcd_audit_order(s, from, &j.row, j.had ? &j.stored : NULL, o, fresh) < 0) {
         return RCD_ORDER_FAILED;
     }
     return RCD_ORDER_WRITTEN;
@@ -205,9 +321,13 @@ rcd_order_rc_t rcd_apply_refused(rcd_state_t *s, const rcd_source_t *from, rcd_r
 {
     rcd_row_t stored, *old = NULL;
     int had = res->number[0] != '\0' ? rcd_store_order(s, res->number, &stored) : 0;
+    uint64_t later = 0;
 
-    if (had < 0) {
+    if (had < 0 || rcd_hold_early(s, res->number, &later) < 0) {
         return RCD_ORDER_FAILED;
+    }
+    if (later > from->as_of) {
+        return RCD_ORDER_SAME;
     }
     if (had && stored.imported == from->imported) {
         old = &stored;
@@ -262,7 +382,8 @@ int rcd_apply_epoch(rcd_state_t *s, uint32_t epoch)
     s->marks.seq = 0;
     s->marks.relief_seq = 0;
     s->head_relief_seq = 0;
-    if (rcd_store_token_top(s, RCD_LANE_RELIEF, epoch, &s->relief_top) < 0) {
+    if (rcd_store_token_top(s, RCD_LANE_RELIEF, epoch, &s->relief_top) < 0 ||
+        rcd_hold_early_trim(s, UINT64_MAX) < 0) {
         return -1;
     }
     return rcd_apply_advance(s);
@@ -315,11 +436,11 @@ static int apply_relief_one(rcd_state_t *s, const rcd_event_t *ev, rcd_result_t 
 
 /* ---- changes lane ---------------------------------------------------------------------------- */
 
-static int apply_record(rcd_state_t *s, const rcd_rules_t *rules, const rcd_event_t *ev,
-                        rcd_result_t *res)
+static rcd_order_rc_t apply_record(rcd_state_t *s, const rcd_rules_t *rules, const rcd_event_t *ev,
+                                   rcd_adding_t adding, rcd_result_t *res)
 {
-    rcd_source_t from = {.rules = rules, .iat = ev->iat, .epoch = ev->epoch, .seq = ev->seq};
-    rcd_order_rc_t rc;
+    rcd_source_t from = {.rules = rules, .iat = ev->iat, .epoch = ev->epoch, .seq = ev->seq,
+                         .adding = adding, .as_of = ev->seq, .relief_seq = UINT64_MAX};
     rcd_order_t o;
 
     res->code = rcd_order_parse(rules, ev->record_json, ev->record_len, &o, res->why,
@@ -330,20 +451,45 @@ static int apply_record(rcd_state_t *s, const rcd_rules_t *rules, const rcd_even
     }
     if (res->code != RCD_Q_NONE) {
         snprintf(res->number, sizeof(res->number), "%s", ev->number);
-        rc = rcd_apply_refused(s, &from, res);
-    } else {
-        rc = rcd_apply_order(s, &from, &o, res);
+        return rcd_apply_refused(s, &from, res);
     }
-    if (rc == RCD_ORDER_QUARANTINED) {
-        res->outcome = RCD_ACK_QUARANTINED;
-    }
-    return rc == RCD_ORDER_FAILED ? -1 : 0;
+    return rcd_apply_order(s, &from, &o, res);
 }
 
 static void hold(rcd_result_t *res, rcd_outcome_t outcome, const char *why, uint64_t seq)
 {
     res->outcome = outcome;
     snprintf(res->why, sizeof(res->why), "%s (seq %llu)", why, (unsigned long long) seq);
+}
+
+/*
+ * Before its turn, while a snapshot waits for approval or is on its way: what does not add is applied,
+ * but the lane does not move and nothing is acknowledged. What the waiting snapshot holds is on disk
+ * with it.
+ */
+static int apply_early(rcd_state_t *s, const rcd_rules_t *rules, const rcd_event_t *ev,
+                       rcd_result_t *res)
+{
+    const rcd_held_t *held = rcd_hold_waits(s);
+    uint64_t done = 0;
+
+    if (held != NULL && ev->epoch == held->epoch && ev->seq <= held->seq) {
+        return 0;
+    }
+    if (ev->epoch != s->marks.epoch || !s->epoch_known || !rcd_store_under(s, rules)) {
+        hold(res, RCD_HOLD_GAP, "a snapshot comes first", ev->seq);
+        return 0;
+    }
+    if (rcd_hold_early(s, ev->number, &done) < 0 ||
+        (done < ev->seq &&
+         (apply_record(s, rules, ev, RCD_ADDING_WITHHELD, res) == RCD_ORDER_FAILED ||
+          rcd_hold_early_put(s, ev->number, ev->seq) < 0))) {
+        return -1;
+    }
+    res->code = RCD_Q_NONE;
+    hold(res, RCD_HOLD_GAP, held != NULL ? "a snapshot before it waits for rcctl approve"
+                                         : "a snapshot before it is on its way", ev->seq);
+    return 0;
 }
 
 static int apply_change_one(rcd_state_t *s, const rcd_rules_t *rules, const rcd_event_t *ev,
@@ -375,18 +521,32 @@ static int apply_change_one(rcd_state_t *s, const rcd_rules_t *rules, const rcd_
         hold(res, RCD_HOLD_GAP, "a snapshot is being applied", ev->seq);
         return 0;
     }
+    if (rcd_hold_waits(s) != NULL || s->fetching) {
+        return apply_early(s, rules, ev, res);
+    }
     if (pos != RCD_POS_NEXT || !s->epoch_known || !rcd_store_under(s, rules)) {
         m->changes_gap = 1;
         hold(res, RCD_HOLD_GAP, "a change before it is missing; a snapshot closes the gap",
              ev->seq);
         return 0;
     }
-    if (apply_record(s, rules, ev, res) < 0 ||
-        rcd_store_token_put(s, RCD_LANE_CHANGES, ev) < 0) {
+    switch (apply_record(s, rules, ev, RCD_ADDING_LIMITED, res)) {
+    case RCD_ORDER_FAILED:
         return -1;
+    case RCD_ORDER_WITHHELD:
+        m->changes_gap = 1;
+        hold(res, RCD_HOLD_GAP, "the list would grow by more than max_growth; a snapshot will wait "
+                                "for rcctl approve", ev->seq);
+        return rcd_hold_early_put(s, ev->number, ev->seq);
+    case RCD_ORDER_QUARANTINED:
+        res->outcome = RCD_ACK_QUARANTINED;
+        break;
+    default:
+        break;
     }
     m->seq = ev->seq;
-    return 0;
+    return rcd_store_token_put(s, RCD_LANE_CHANGES, ev) < 0 || rcd_hold_early_trim(s, m->seq) < 0
+               ? -1 : 0;
 }
 
 /* ---- a batch of one lane --------------------------------------------------------------------- */

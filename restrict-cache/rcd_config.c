@@ -19,6 +19,7 @@
 #include "rcd_config_files.h"
 #include "rcd_config_tell.h"
 #include "rcd_file.h"
+#include "rcd_growth.h"
 #include "rcd_jws.h"
 
 #define DAY_SEC      86400
@@ -49,6 +50,7 @@ typedef const char *(*setter_pt)(rcd_config_t *c, void *field, const char *value
 static const char *set_text(rcd_config_t *c, void *field, const char *value);
 static const char *set_path(rcd_config_t *c, void *field, const char *value);
 static const char *set_list(rcd_config_t *c, void *field, const char *value);
+static const char *set_growth(rcd_config_t *c, void *field, const char *value);
 static const char *set_base(rcd_config_t *c, void *field, const char *value);
 static const char *set_address(rcd_config_t *c, void *field, const char *value);
 static const char *set_expected(rcd_config_t *c, void *field, const char *value);
@@ -68,6 +70,7 @@ static const struct {
     {"list", "name", set_list, offsetof(rcd_config_t, list), 1},
     {"list", "accept_card_subjects", set_switch,
      offsetof(rcd_config_t, rules.accept_card_subjects), 0},
+    {"list", "max_growth", set_growth, offsetof(rcd_config_t, rules.growth), 0},
     {"state", "dir", set_path, offsetof(rcd_config_t, state_dir), 1},
     {"digest", "key_file", set_path, offsetof(rcd_config_t, key_file), 1},
     {"office", "base", set_base, offsetof(rcd_config_t, office.base), 1},
@@ -140,6 +143,14 @@ static const char *set_list(rcd_config_t *c, void *field, const char *value)
     (void) field;
     snprintf(c->list, sizeof(c->list), "%s", value);
     return NULL;
+}
+
+static const char *set_growth(rcd_config_t *c, void *field, const char *value)
+{
+    (void) c;
+    return rcd_growth_limit_parse(value, field) == 0
+               ? NULL : "must be a part of the list and a number of orders, of which the larger counts, "
+                        "as 10% 100";
 }
 
 static const char *set_base(rcd_config_t *c, void *field, const char *value)

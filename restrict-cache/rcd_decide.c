@@ -103,11 +103,13 @@ rcd_head_verdict_t rcd_decide_head(const rcd_state_t *s, int64_t now, int64_t ia
     if (s->marks.forked) {
         return RCD_HEAD_FORKED;
     }
-    if (relief_seq < s->head_relief_seq ||
+    /* Heads of one second may come in any order: only a later one that counts less went back. */
+    if ((relief_seq < s->head_relief_seq && iat > s->marks.head_iat) ||
         (relief_seq < s->marks.relief_seq && iat > s->relief_iat)) {
         return RCD_HEAD_WENT_BACK;
     }
-    if (s->marks.relief_behind || relief_seq > s->marks.relief_seq) {
+    if (s->marks.relief_behind || s->head_relief_seq > s->marks.relief_seq ||
+        relief_seq > s->marks.relief_seq) {
         return RCD_HEAD_AHEAD;
     }
     return relief_seq < s->marks.relief_seq ? RCD_HEAD_PASSED : RCD_HEAD_CONTACT;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "rcd_clock.h"
 #include "rcd_download.h"
+#include "rcd_hold.h"
 #include "rcd_jws.h"
 
 #define TYP_SNAPSHOT        "jd-snapshot+jwt"
@@ -35,6 +36,7 @@ static void reset(rcd_download_t *d)
     }
     rcd_records_destroy(d->records);
     d->records = NULL;
+    rcd_state_fetching(d->state, 0);
 }
 
 void rcd_download_fini(rcd_download_t *d)
@@ -110,18 +112,19 @@ static void on_applied(void *owner, const rcd_snapshot_counts_t *counts, const c
     d->fault[0] = '\0';
     d->n_applied++;
     jd_backoff_reset(&d->failed);
-    rcd_log(RCD_LOG_NOTICE,
-            "snapshot applied: epoch %" PRIu32 " seq %" PRIu64 " relief_seq %" PRIu64 ": %" PRIu64
-            " written, %" PRIu64 " unchanged, %" PRIu64 " dropped, %" PRIu64 " quarantined",
-            d->claims.head.epoch, d->claims.head.seq, d->claims.head.relief_seq, counts->applied,
-            counts->unchanged, counts->dropped, counts->quarantined);
+    if (!counts->held) {             /* the journal has told of one that waits */
+        rcd_log(RCD_LOG_NOTICE,
+                "snapshot applied: epoch %" PRIu32 " seq %" PRIu64 " relief_seq %" PRIu64 ": %" PRIu64
+                " written, %" PRIu64 " unchanged, %" PRIu64 " dropped, %" PRIu64 " quarantined",
+                d->claims.head.epoch, d->claims.head.seq, d->claims.head.relief_seq,
+                counts->applied, counts->unchanged, counts->dropped, counts->quarantined);
+    }
     d->on_applied(d->owner);
 }
 
 /* Hands the verified file over; also tried again while the applier is at an import. */
 static void apply(rcd_download_t *d)
 {
-    rcd_marks_t marks;
     char err[256];
 
     if (d->applier->sn != NULL) {
@@ -133,16 +136,29 @@ static void apply(rcd_download_t *d)
         failed(d, "expired while it was fetched");
         return;
     }
-    rcd_state_marks(d->state, &marks);
-    if (d->claims.head.epoch == marks.epoch && d->claims.head.relief_seq < marks.relief_seq) {
-        rcd_log(RCD_LOG_INFO, "snapshot: relief came while it was fetched; fetching a newer one");
-        wait_for(d, FAILED_BASE_MS);
-        return;
-    }
     d->at = RCD_DOWNLOAD_APPLYING;
     if (rcd_applier_begin(d->applier, d->state, &d->config->rules, rcd_records_path(d->records),
-                          &d->claims.head, rcd_clock_wall(), on_applied, d, err,
+                          &d->claims, d->asked_relief_seq, rcd_clock_wall(), on_applied, d, err,
                           sizeof(err)) != 0) {
+        failed(d, err);
+    }
+}
+
+/* What waited and is approved: begun now, or the next time. */
+static void apply_approved(rcd_download_t *d, const rcd_held_t *held)
+{
+    char err[256];
+
+    if (d->applier->sn != NULL) {
+        d->due_ms = rcd_clock_ms() + FAILED_BASE_MS;
+        return;
+    }
+    d->claims.head = (rcd_head_t){.epoch = held->epoch, .seq = held->seq,
+                                  .relief_seq = held->relief_seq, .iat = held->iat};
+    d->at = RCD_DOWNLOAD_APPLYING;
+    if (rcd_applier_approved(d->applier, d->state, &d->config->rules, rcd_clock_wall(), on_applied,
+                             d, err, sizeof(err)) != 0) {
+        rcd_hold_files(d->state);             /* were its file gone, a fresh one is wanted */
         failed(d, err);
     }
 }
@@ -243,6 +259,8 @@ static void ask(rcd_download_t *d, uint64_t min_seq, uint64_t min_relief_seq)
     snprintf(path, sizeof(path), "snapshot?min_seq=%" PRIu64 "&min_relief_seq=%" PRIu64, min_seq,
              min_relief_seq);
     d->at = RCD_DOWNLOAD_ASKING;
+    d->asked_relief_seq = min_relief_seq;
+    rcd_state_fetching(d->state, 1);
     d->call = rcd_http_start(d->http, &request);
     if (d->call == NULL) {
         failed(d, "out of memory");
@@ -252,14 +270,21 @@ static void ask(rcd_download_t *d, uint64_t min_seq, uint64_t min_relief_seq)
 int64_t rcd_download_step(rcd_download_t *d, int64_t now_ms, int wanted, uint64_t min_seq,
                           uint64_t min_relief_seq)
 {
+    const rcd_held_t *held = rcd_hold_waits(d->state);
+    int approved = held != NULL && held->approved;
+
     switch (d->at) {
     case RCD_DOWNLOAD_IDLE:
     case RCD_DOWNLOAD_WAITING:
-        if (!wanted) {
+        if (approved && now_ms >= d->due_ms) {
+            apply_approved(d, held);
+            break;
+        }
+        if (!wanted && !approved) {
             d->at = RCD_DOWNLOAD_IDLE;
             return INT64_MAX;
         }
-        if (now_ms < d->due_ms) {
+        if (now_ms < d->due_ms || approved) {
             return d->due_ms;
         }
         ask(d, min_seq, min_relief_seq);

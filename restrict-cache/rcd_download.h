@@ -38,6 +38,7 @@ typedef struct {
     int64_t               due_ms;
     jd_backoff_t          failed;
     rcd_snapshot_claims_t claims;
+    uint64_t              asked_relief_seq;              /* of this one, when it was asked for */
     rcd_records_t        *records;
     uint64_t              n_applied;                     /* snapshots applied since start */
     char                  fault[256];                    /* of the last try, "" = none */
@@ -47,12 +48,13 @@ typedef struct {
 void rcd_download_init(rcd_download_t *d);
 void rcd_download_fini(rcd_download_t *d);               /* ends everything it has under way */
 
-/* Moves on when it is time; `wanted`: a snapshot with at least these marks is needed. Returns when
- * it wants to be called again (ms), INT64_MAX = never by time. */
+/* Moves on when it is time; `wanted`: a snapshot with at least these marks is needed. One that waited
+ * and is approved is applied before any other is asked for. Returns when it wants to be called again
+ * (ms), INT64_MAX = never by time. */
 int64_t rcd_download_step(rcd_download_t *d, int64_t now_ms, int wanted, uint64_t min_seq,
                           uint64_t min_relief_seq);
 
-/* Tries again at once (an epoch was approved). */
+/* Tries again at once (an epoch, or what waited, was approved). */
 void rcd_download_hurry(rcd_download_t *d);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "rcd_download.h"
 #include "rcd_feed.h"
+#include "rcd_hold.h"
 #include "rcd_jws.h"
 #include "rcd_lane.h"
 
@@ -224,6 +225,9 @@ static int snapshot_wanted(const rcd_feed_t *f, uint64_t *min_seq, uint64_t *min
     }
     if (m.forked) {
         return 0;                     /* nothing of this epoch can be told right from wrong */
+    }
+    if (rcd_hold_waits(f->env.state) != NULL) {
+        return m.relief_behind;       /* what waits is exchanged for no other reason */
     }
     return m.changes_gap || m.relief_behind ||
            (m.seq == 0 && m.relief_seq == 0 && f->download.n_applied == 0);

@@ -48,7 +48,7 @@ struct rcd_http_s *rcd_feed_http(rcd_feed_t *f);
 void rcd_feed_standby(rcd_feed_t *f, int on);
 int  rcd_feed_is_standby(const rcd_feed_t *f);
 
-/* Looks for a snapshot at once: an epoch was approved. */
+/* Looks for a snapshot at once: an epoch, or what waited, was approved. */
 void rcd_feed_hurry(rcd_feed_t *f);
 
 void rcd_feed_status(const rcd_feed_t *f, rcd_feed_status_t *out);

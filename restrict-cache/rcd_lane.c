@@ -10,6 +10,7 @@
 #include <string.h>
 #include "rcd_clock.h"
 #include "rcd_event.h"
+#include "rcd_hold.h"
 #include "rcd_lane.h"
 
 #define POLL_TIMEOUT_SEC   45             /* the office answers an idle poll within 30 s */
@@ -21,6 +22,9 @@
 #define IDLE_CAP_MS        1000
 #define HELD_MS            1000           /* an empty answer after less was not held */
 #define RETRY_AFTER_MAX_SEC 30
+/* while a snapshot waits for approval changes stay with the office: more of them are looked at, */
+#define HELD_EVENTS_MAX    1000
+#define HELD_POLL_MS       1000           /* not too often */
 
 #define TYP_EVENT "secevent+jwt"
 
@@ -284,6 +288,10 @@ static void poll_schedule(rcd_lane_t *l, unsigned n_sets)
         return;
     }
     jd_backoff_reset(&l->idle);
+    if (!l->relief && rcd_hold_waits(l->env->state) != NULL) {
+        l->due_ms += HELD_POLL_MS;        /* what is offered again may hold something that frees */
+        return;
+    }
     if (cJSON_GetArraySize(l->ack) == 0 && cJSON_GetArraySize(l->errors) == 0) {
         l->due_ms += jd_backoff_next(&l->failed, arc4random());
     } else {
@@ -300,6 +308,7 @@ static void on_answer(void *owner, const rcd_http_answer_t *a)
     cJSON *root;
 
     l->call = NULL;
+    l->narrow = l->wide && a->status != 200;       /* so many may be too long an answer */
     if (a->status != 200) {
         poll_failed(l, a, NULL);
         return;
@@ -342,7 +351,7 @@ static char *poll_body(const rcd_lane_t *l)
     cJSON *root = cJSON_CreateObject();
     char *text;
 
-    cJSON_AddNumberToObject(root, "maxEvents", RCD_LANE_EVENTS_MAX);
+    cJSON_AddNumberToObject(root, "maxEvents", l->wide ? HELD_EVENTS_MAX : RCD_LANE_EVENTS_MAX);
     cJSON_AddFalseToObject(root, "returnImmediately");
     if (cJSON_GetArraySize(l->ack) > 0) {
         cJSON_AddItemReferenceToObject(root, "ack", l->ack);
@@ -371,6 +380,7 @@ int64_t rcd_lane_step(rcd_lane_t *l, int64_t now_ms)
     if (now_ms < l->due_ms) {
         return l->due_ms;
     }
+    l->wide = !l->relief && !l->narrow && rcd_hold_waits(l->env->state) != NULL;
     body = poll_body(l);
     request.body = body;
     l->asked_ms = now_ms;

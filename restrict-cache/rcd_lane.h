@@ -46,6 +46,7 @@ typedef struct {
     char             kid[RCD_KID_MAX + 1];/* of the token the lane stands at */
     char             fault[200];          /* "" = none */
     int64_t          answered_at;         /* wall clock of the last good answer */
+    int              wide, narrow;        /* the poll asked for more than usual; that failed */
     uint64_t         n_applied;           /* tokens acknowledged since start */
 } rcd_lane_t;
 

@@ -55,12 +55,20 @@ typedef struct {
     int64_t   max_term_sec;        /* required; at most JD_TERM_MAX_SEC */
 } rcd_measure_rule_t;
 
+/* How much a list may grow without an operator's word (rcd_growth). `stated` 0: the default. */
+typedef struct {
+    int      stated;
+    unsigned percent;              /* of the baseline, */
+    uint64_t orders;               /* or this many, whichever is more */
+} rcd_growth_limit_t;
+
 typedef struct {
     rcd_measure_rule_t rule[JD_MEASURE_N];
     jd_normalisers_t   norm;
     const jd_key_t    *key;
     /* orders may name a card or uid; else such a subject is refused */
     int                accept_card_subjects;
+    rcd_growth_limit_t growth;
 } rcd_rules_t;
 
 typedef struct {

@@ -3,12 +3,15 @@
  * in bounded steps.
  *
  *   STAGE    every line is parsed and staged, or refused
+ *   WEIGH    staged and live digests side by side: what would be added, what would go. When it adds more
+ *            than the list may grow by, the stage is kept on disk and waits for the operator
  *   MERGE    staged and live digests side by side, ascending: a digest's orders change in one
- *   transaction
+ *            transaction; of a snapshot that waits, only what frees
  *   REFUSE   refused records go to quarantine
  *   DONE     marks moved, gap and lag closed
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +20,14 @@
 #include "rcd_apply.h"
 #include "rcd_audit.h"
 #include "rcd_audit_order.h"
+#include "rcd_hold.h"
+#include "rcd_log.h"
 #include "rcd_stage.h"
 
 #define STEP_NS      10000000         /* of work in one call */
 #define STEP_CHECK   16               /* records between two looks at the clock */
 
-typedef enum { STAGE, MERGE, REFUSE, DONE } phase_t;
+typedef enum { STAGE, WEIGH, MERGE, REFUSE, DONE } phase_t;
 
 struct rcd_snapshot_s {
     rcd_state_t  *s;
@@ -31,16 +36,17 @@ struct rcd_snapshot_s {
     char         *line;               /* getline's buffer */
     size_t        line_size;
     rcd_source_t  from;
-    uint32_t      epoch;
-    uint64_t      seq;
-    uint64_t      relief_seq;
+    rcd_statement_t st;
+    int64_t       now;                /* when it was begun */
+    int           approved;           /* by the operator */
     phase_t       phase;
     uint64_t      bytes;              /* of the file */
     uint64_t      read;               /* of these */
     uint64_t      staged;
     uint64_t      merged;             /* records of these */
     uint64_t      unread;             /* records whose number could not be read */
-    int           any;                /* a digest has been merged: */
+    uint64_t      drops;              /* orders of the list that are absent */
+    int           any;                /* a digest has been weighed, or merged: */
     uint8_t       digest[JD_DIGEST_LEN];
     int64_t       refused_pos;
     rcd_snapshot_counts_t counts;
@@ -57,38 +63,60 @@ static int64_t now_ns(void)
 /* ---- begin and end --------------------------------------------------------------------------- */
 
 /* NULL when a snapshot with these marks may be used now. */
-static const char *unfit(const rcd_state_t *s, uint32_t epoch, uint64_t seq, uint64_t relief_seq)
+static const char *unfit(const rcd_state_t *s, const rcd_statement_t *st)
 {
     const rcd_marks_t *m = &s->marks;
 
-    if (!s->epoch_known || epoch == m->fork_epoch) {
+    if (!s->epoch_known || st->epoch == m->fork_epoch) {
         return NULL;
     }
-    if (epoch != m->epoch) {
-        return epoch < m->epoch ? "of an epoch that is over"
-                                : "of a new epoch, which waits for rcctl approve --epoch";
+    if (st->epoch != m->epoch) {
+        return st->epoch < m->epoch ? "of an epoch that is over"
+                                    : "of a new epoch, which waits for rcctl approve --epoch";
     }
     if (m->forked) {
         return "the office's history has forked; it must begin a new epoch";
     }
-    if (relief_seq < m->relief_seq) {
-        return "older than the journal in relief_seq";
+    if (st->relief_seq < st->asked_relief_seq) {
+        return "older than what was asked for in relief_seq";
     }
-    return seq < m->seq ? "older than the journal in seq" : NULL;
+    return st->seq < m->seq ? "older than the journal in seq" : NULL;
+}
+
+static rcd_snapshot_t *create(rcd_state_t *s, const rcd_rules_t *rules, const rcd_statement_t *st,
+                              int64_t now)
+{
+    rcd_snapshot_t *sn = calloc(1, sizeof(*sn));
+
+    if (sn == NULL) {
+        return NULL;
+    }
+    sn->now = now;
+    sn->from = (rcd_source_t){.rules = rules, .imported = st == NULL,
+                              .rekey = !rcd_store_under(s, rules), .iat = now,
+                              .as_of = UINT64_MAX, .relief_seq = UINT64_MAX};
+    if (st != NULL) {
+        sn->st = *st;
+        sn->from.iat = st->iat;
+        if (s->epoch_known && st->epoch == s->marks.epoch) {
+            sn->from.as_of = st->seq;
+            sn->from.relief_seq = st->relief_seq;
+        }
+    }
+    return sn;
 }
 
 rcd_snapshot_t *rcd_snapshot_begin(rcd_state_t *s, const rcd_rules_t *rules, const char *path,
-                                   uint32_t epoch, uint64_t seq, uint64_t relief_seq, int64_t iat,
-                                   int observe_only, char *err, size_t err_size)
+                                   const rcd_statement_t *st, int64_t now, char *err,
+                                   size_t err_size)
 {
-    const char *why = observe_only ? NULL : unfit(s, epoch, seq, relief_seq);
-    int rekey = !rcd_store_under(s, rules);
+    const char *why = st == NULL ? NULL : unfit(s, st);
     rcd_snapshot_t *sn;
-    struct stat st;
+    struct stat file;
 
     if (s->snapshot_active) {
         why = "another one is being applied";
-    } else if (why == NULL && rekey && observe_only) {
+    } else if (why == NULL && st == NULL && !rcd_store_under(s, rules)) {
         why = "the digest key or the normalisers have changed; the office's snapshot must come "
               "first (without an office: remove journal.db and import anew)";
     }
@@ -96,13 +124,13 @@ rcd_snapshot_t *rcd_snapshot_begin(rcd_state_t *s, const rcd_rules_t *rules, con
         snprintf(err, err_size, "snapshot: %s", why);
         return NULL;
     }
-    sn = calloc(1, sizeof(*sn));
+    sn = create(s, rules, st, now);
     if (sn == NULL) {
         snprintf(err, err_size, "snapshot: out of memory");
         return NULL;
     }
     sn->in = fopen(path, "re");
-    if (sn->in == NULL || fstat(fileno(sn->in), &st) != 0) {
+    if (sn->in == NULL || fstat(fileno(sn->in), &file) != 0) {
         snprintf(err, err_size, "snapshot: %s: %s", path, strerror(errno));
         rcd_snapshot_end(sn);
         return NULL;
@@ -113,12 +141,47 @@ rcd_snapshot_t *rcd_snapshot_begin(rcd_state_t *s, const rcd_rules_t *rules, con
         return NULL;
     }
     sn->s = s;
-    sn->from = (rcd_source_t){.rules = rules, .imported = observe_only, .rekey = rekey,
-                              .iat = iat};
-    sn->epoch = epoch;
-    sn->seq = seq;
-    sn->relief_seq = relief_seq;
-    sn->bytes = (uint64_t) st.st_size;
+    sn->bytes = (uint64_t) file.st_size;
+    s->snapshot_active = 1;
+    return sn;
+}
+
+rcd_snapshot_t *rcd_snapshot_approved(rcd_state_t *s, const rcd_rules_t *rules, int64_t now,
+                                      char *err, size_t err_size)
+{
+    const rcd_held_t *h = rcd_hold_waits(s);
+    const char *why = h == NULL || !h->approved ? "none is approved"
+                      : s->snapshot_active      ? "another one is being applied" : NULL;
+    char path[RCD_HELD_PATH_MAX];
+    rcd_statement_t st = {0};
+    rcd_snapshot_t *sn;
+
+    if (why == NULL) {
+        st = (rcd_statement_t){.epoch = h->epoch, .seq = h->seq, .relief_seq = h->relief_seq,
+                               .iat = h->iat};
+        memcpy(st.sha256, h->sha256, sizeof(st.sha256));
+        why = unfit(s, &st);
+    }
+    if (why != NULL) {
+        snprintf(err, err_size, "snapshot: %s", why);
+        return NULL;
+    }
+    sn = create(s, rules, &st, now);
+    if (sn == NULL) {
+        snprintf(err, err_size, "snapshot: out of memory");
+        return NULL;
+    }
+    rcd_hold_path(s, h->sha256, path);
+    sn->stage = path[0] != '\0' ? rcd_stage_open(path, err, err_size) : rcd_hold_stage_take(s);
+    if (sn->stage == NULL) {
+        rcd_snapshot_end(sn);
+        return NULL;
+    }
+    sn->s = s;
+    sn->approved = 1;
+    sn->staged = h->records;
+    sn->bytes = h->records;           /* progress counts records here */
+    sn->phase = MERGE;
     s->snapshot_active = 1;
     return sn;
 }
@@ -189,6 +252,115 @@ static int stage_some(rcd_snapshot_t *sn, int64_t end)
     }
 }
 
+/* ---- weighing -------------------------------------------------------------------------------- */
+
+/* A snapshot of the epoch in which an objection was marked, and of a later moment, tells whether
+ * it still stands: 1 when it is over, then *r says so; 0; -1. */
+static int objection_over(rcd_snapshot_t *sn, const rcd_order_t *o, rcd_relief_row_t *r)
+{
+    int rc = rcd_store_relief(sn->s, o->number, r);
+
+    if (rc <= 0 || !r->r.objection || o->objection || sn->st.epoch != r->mark_epoch ||
+        sn->st.relief_seq <= r->mark_seq) {
+        return rc < 0 ? -1 : 0;
+    }
+    r->r.objection = 0;
+    r->mark_seq = sn->st.relief_seq;
+    return 1;
+}
+
+/* The next digest of either side: 1, 0 none is left, -1. */
+static int next_digest(rcd_snapshot_t *sn, uint8_t *digest)
+{
+    const uint8_t *after = sn->any ? sn->digest : NULL;
+    uint8_t live[JD_DIGEST_LEN];
+    int a = rcd_stage_next(sn->stage, after, digest);
+    int b = sn->from.imported ? 0 : rcd_store_next_live(sn->s, after, live);
+
+    if (a < 0 || b < 0) {
+        return -1;
+    }
+    if (b > 0 && (a == 0 || memcmp(live, digest, JD_DIGEST_LEN) < 0)) {
+        memcpy(digest, live, JD_DIGEST_LEN);
+    }
+    return a > 0 || b > 0;
+}
+
+static int weigh_order(rcd_snapshot_t *sn, const rcd_order_t *o)
+{
+    rcd_relief_row_t relief;
+    rcd_adds_t adds;
+    int over = objection_over(sn, o, &relief);
+
+    if (over < 0 || rcd_apply_weigh(sn->s, &sn->from, o, &adds) < 0) {
+        return -1;
+    }
+    if (over && adds == RCD_ADDS_NOTHING && !o->observe) {
+        adds = RCD_ADDS_TERMS;
+    }
+    if (adds == RCD_ADDS_NOTHING) {
+        return 0;
+    }
+    sn->counts.adds_orders += adds == RCD_ADDS_ORDER;
+    sn->counts.adds_terms += adds == RCD_ADDS_TERMS;
+    return rcd_stage_adds(sn->stage, o, adds);
+}
+
+static int weigh_digest(rcd_snapshot_t *sn, const uint8_t *digest)
+{
+    rcd_row_t rows[JD_ORDERS_MAX];
+    rcd_order_t o = {.number = ""};
+    int n = rcd_store_live(sn->s, digest, rows, JD_ORDERS_MAX), rc;
+
+    for (int i = 0; i < n; i++) {
+        int has = rcd_growth_counts(&rows[i]) ? rcd_stage_has(sn->stage, rows[i].number) : 1;
+
+        if (has < 0) {
+            return -1;
+        }
+        sn->drops += has == 0;
+    }
+    while ((rc = rcd_stage_order(sn->stage, digest, o.number, &o)) > 0) {
+        if (weigh_order(sn, &o) < 0) {
+            return -1;
+        }
+    }
+    return n < 0 ? -1 : rc;
+}
+
+static int weigh_some(rcd_snapshot_t *sn, int64_t end)
+{
+    uint8_t digest[JD_DIGEST_LEN];
+    int rc;
+
+    for (unsigned n = 1; (rc = next_digest(sn, digest)) > 0; n++) {
+        if (weigh_digest(sn, digest) < 0) {
+            return -1;
+        }
+        memcpy(sn->digest, digest, JD_DIGEST_LEN);
+        sn->any = 1;
+        if (n % STEP_CHECK == 0 && now_ns() >= end) {
+            return 1;
+        }
+    }
+    sn->any = 0;
+    return rc;
+}
+
+/* It adds too much: what it adds will wait, and is on disk before anything else is done. */
+static int hold(rcd_snapshot_t *sn, char *err, size_t err_size)
+{
+    char path[RCD_HELD_PATH_MAX];
+
+    if (!rcd_hold_exceeds(sn->s, sn->counts.adds_orders, sn->counts.adds_terms, sn->drops)) {
+        return 0;
+    }
+    rcd_hold_path(sn->s, sn->st.sha256, path);
+    sn->counts.held = 1;
+    sn->from.adding = RCD_ADDING_WITHHELD;
+    return rcd_stage_keep(sn->stage, path, err, err_size);
+}
+
 /* ---- merging --------------------------------------------------------------------------------- */
 
 static int count(rcd_snapshot_t *sn, rcd_order_rc_t rc)
@@ -196,24 +368,21 @@ static int count(rcd_snapshot_t *sn, rcd_order_rc_t rc)
     sn->counts.applied += rc == RCD_ORDER_WRITTEN;
     sn->counts.unchanged += rc == RCD_ORDER_SAME;
     sn->counts.quarantined += rc == RCD_ORDER_QUARANTINED;
+    sn->counts.withheld += rc == RCD_ORDER_WITHHELD;
     return rc == RCD_ORDER_FAILED ? -1 : 0;
 }
 
-/* A snapshot of the epoch in which an objection was marked, and of a later moment, tells whether
- * it still stands. */
-static int objection_over(rcd_snapshot_t *sn, const rcd_order_t *o)
+/* Ends the objection that is over. What waits ends none. */
+static int end_objection(rcd_snapshot_t *sn, const rcd_order_t *o)
 {
     rcd_relief_row_t r;
-    int rc = rcd_store_relief(sn->s, o->number, &r);
+    int rc = sn->from.imported || sn->counts.held ? 0 : objection_over(sn, o, &r);
 
-    if (rc <= 0 || !r.r.objection || o->objection || sn->epoch != r.mark_epoch ||
-        sn->relief_seq <= r.mark_seq) {
-        return rc < 0 ? -1 : 0;
+    if (rc <= 0) {
+        return rc;
     }
-    r.r.objection = 0;
-    r.mark_seq = sn->relief_seq;
     return rcd_store_relief_put(sn->s, o->number, &r, sn->from.iat) < 0 ||
-           rcd_store_dirty(sn->s, o->digest) < 0 /* what is observed has no term in the record */
+           rcd_store_touch(sn->s, o->digest) < 0 /* what is observed has no term in the record */
                ? -1 : rcd_audit_objection_over(sn->s, o->number, &sn->from);
 }
 
@@ -251,29 +420,12 @@ static int merge_digest(rcd_snapshot_t *sn, const uint8_t *digest)
     while ((rc = rcd_stage_order(sn->stage, digest, o.number, &o)) > 0) {
         memset(&res, 0, sizeof(res));
         sn->merged++;
-        if ((!sn->from.imported && objection_over(sn, &o) < 0) ||
+        if (end_objection(sn, &o) < 0 ||
             count(sn, rcd_apply_order(sn->s, &sn->from, &o, &res)) < 0) {
             return -1;
         }
     }
     return rc;
-}
-
-/* The next digest of either side: 1, 0 none is left, -1. */
-static int next_digest(rcd_snapshot_t *sn, uint8_t *digest)
-{
-    const uint8_t *after = sn->any ? sn->digest : NULL;
-    uint8_t live[JD_DIGEST_LEN];
-    int a = rcd_stage_next(sn->stage, after, digest);
-    int b = sn->from.imported ? 0 : rcd_store_next_live(sn->s, after, live);
-
-    if (a < 0 || b < 0) {
-        return -1;
-    }
-    if (b > 0 && (a == 0 || memcmp(live, digest, JD_DIGEST_LEN) < 0)) {
-        memcpy(digest, live, JD_DIGEST_LEN);
-    }
-    return a > 0 || b > 0;
 }
 
 static int merge_some(rcd_snapshot_t *sn, int64_t end)
@@ -316,7 +468,7 @@ static int snapshot_record(rcd_snapshot_t *sn)
 {
     const rcd_snapshot_counts_t *c = &sn->counts;
     const struct { const char *name; uint64_t value; } member[] = {
-        {"epoch", sn->epoch}, {"seq", sn->seq}, {"relief_seq", sn->relief_seq},
+        {"epoch", sn->st.epoch}, {"seq", sn->st.seq}, {"relief_seq", sn->st.relief_seq},
         {"iat", (uint64_t) sn->from.iat}, {"applied", c->applied}, {"unchanged", c->unchanged},
         {"quarantined", c->quarantined}, {"dropped", c->dropped},
     };
@@ -328,6 +480,31 @@ static int snapshot_record(rcd_snapshot_t *sn)
     return rcd_audit(sn->s, "snapshot", fields);
 }
 
+/* It waits from now on; the lane of changes stays where it is. */
+static int put_held(rcd_snapshot_t *sn)
+{
+    rcd_held_t h = {
+        .epoch = sn->st.epoch, .seq = sn->st.seq, .relief_seq = sn->st.relief_seq,
+        .iat = sn->st.iat, .since = sn->now, .first = rcd_hold_first(sn->s),
+        .adds_orders = sn->counts.adds_orders, .adds_terms = sn->counts.adds_terms,
+        .drops = sn->drops,
+    };
+
+    memcpy(h.sha256, sn->st.sha256, sizeof(h.sha256));
+    if (rcd_stage_counts(sn->stage, &h.records, &h.refused) < 0 ||
+        rcd_hold_put(sn->s, sn->from.rules, &h) < 0) {
+        return -1;
+    }
+    snprintf(sn->counts.hash, sizeof(sn->counts.hash), "%s", rcd_hold_waits(sn->s)->hash);
+    return 0;
+}
+
+/* What waited no longer does: this one is newer, or is what waited. */
+static int end_held(rcd_snapshot_t *sn)
+{
+    return sn->approved ? rcd_hold_applied(sn->s, sn->now) : rcd_hold_drop(sn->s);
+}
+
 /* Marks of the snapshot become the journal's; relief that came meanwhile counts on top of them. */
 static int move_marks(rcd_snapshot_t *sn)
 {
@@ -337,10 +514,10 @@ static int move_marks(rcd_snapshot_t *sn)
     if (sn->from.imported) {
         return 0;
     }
-    if ((!s->epoch_known || m->epoch != sn->epoch) && rcd_apply_epoch(s, sn->epoch) < 0) {
+    if ((!s->epoch_known || m->epoch != sn->st.epoch) && rcd_apply_epoch(s, sn->st.epoch) < 0) {
         return -1;
     }
-    if (m->fork_epoch == sn->epoch) {
+    if (m->fork_epoch == sn->st.epoch) {
         m->fork_epoch = 0;
     }
     if (sn->from.rekey) {
@@ -352,14 +529,18 @@ static int move_marks(rcd_snapshot_t *sn)
     }
     m->forked = 0;
     m->changes_gap = 0;
-    m->seq = sn->seq;
-    if (m->relief_seq < sn->relief_seq) {
-        m->relief_seq = sn->relief_seq;
+    if (m->relief_seq < sn->st.relief_seq) {
+        m->relief_seq = sn->st.relief_seq;
     }
     if (s->relief_iat < sn->from.iat) {
         s->relief_iat = sn->from.iat;
     }
-    return rcd_apply_advance(s) < 0 ? -1 : snapshot_record(sn);
+    if (sn->counts.held) {
+        return put_held(sn) < 0 ? -1 : rcd_apply_advance(s);
+    }
+    m->seq = sn->st.seq;
+    return end_held(sn) < 0 || rcd_hold_early_trim(s, m->seq) < 0 || rcd_apply_advance(s) < 0
+               ? -1 : snapshot_record(sn);
 }
 
 /* One step of a phase that writes to the journal: `work` inside one transaction, fsynced,
@@ -380,36 +561,85 @@ static int in_transaction(rcd_snapshot_t *sn, int (*work)(rcd_snapshot_t *, int6
     return rc;
 }
 
+/* The last transaction is through: what waits is told; its stage, if in memory, goes to the journal's
+ * handle. */
+static void settle(rcd_snapshot_t *sn)
+{
+    if (sn->counts.held) {
+        rcd_log(RCD_LOG_WARN, "snapshot held: it adds %" PRIu64 " orders and widens %" PRIu64 "; what "
+                "frees is applied, the rest waits for rcctl approve %.8s%s", sn->counts.adds_orders,
+                sn->counts.adds_terms, sn->counts.hash,
+                rcd_hold_first(sn->s) ? " --first" : "");
+    }
+    if (sn->counts.held && sn->s->dir[0] == '\0') {
+        rcd_hold_stage_give(sn->s, sn->stage);
+        sn->stage = NULL;
+    }
+}
+
+static int refuse_and_end(rcd_snapshot_t *sn, int64_t end)
+{
+    int rc = in_transaction(sn, refuse_some, end);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = in_transaction(sn, NULL, end);
+    if (rc == 0) {
+        settle(sn);
+        sn->phase = DONE;
+    }
+    return rc;
+}
+
+static uint64_t progress(const rcd_snapshot_t *sn)
+{
+    switch (sn->phase) {
+    case STAGE:
+        return sn->read;
+    case WEIGH:
+        return sn->bytes;
+    case MERGE:
+        return sn->bytes + (sn->staged > 0 ? sn->bytes * sn->merged / sn->staged : 0);
+    default:
+        return 2 * sn->bytes;
+    }
+}
+
 int rcd_snapshot_step(rcd_snapshot_t *sn, uint64_t *done, uint64_t *total, char *err,
                       size_t err_size)
 {
     int64_t end = now_ns() + STEP_NS;
     int rc = -1;
 
+    err[0] = '\0';
     switch (sn->phase) {
     case STAGE:
         rc = stage_some(sn, end);
-        sn->phase = rc == 0 ? MERGE : STAGE;
+        if (rc == 0) {
+            sn->phase = sn->from.imported ? MERGE : WEIGH;
+        }
+        break;
+    case WEIGH:
+        rc = weigh_some(sn, end);
+        if (rc == 0) {
+            rc = hold(sn, err, err_size);
+            sn->phase = rc == 0 ? MERGE : WEIGH;
+        }
         break;
     case MERGE:
         rc = in_transaction(sn, merge_some, end);
         sn->phase = rc == 0 ? REFUSE : MERGE;
         break;
     case REFUSE:
-        rc = in_transaction(sn, refuse_some, end);
-        if (rc == 0) {
-            rc = in_transaction(sn, NULL, end);
-            sn->phase = rc == 0 ? DONE : REFUSE;
-        }
+        rc = refuse_and_end(sn, end);
         break;
     case DONE:
         break;
     }
     *total = 2 * sn->bytes;
-    *done = sn->phase == STAGE ? sn->read
-            : sn->phase == MERGE && sn->staged > 0
-                ? sn->bytes + sn->bytes * sn->merged / sn->staged : *total;
-    if (rc < 0) {
+    *done = progress(sn);
+    if (rc < 0 && err[0] == '\0') {
         snprintf(err, err_size, "snapshot: %s", sn->phase == STAGE ? rcd_stage_fault(sn->stage)
                                                                    : sn->s->fault);
     }

@@ -24,6 +24,7 @@
 #include "rcd_brake.h"
 #include "rcd_clock.h"
 #include "rcd_file.h"
+#include "rcd_hold.h"
 #include "rcd_json.h"
 #include "rcd_relief_command.h"
 #include "rcd_spool_parts.h"
@@ -113,6 +114,41 @@ static const char *note(rcd_command_t *c, const cJSON *command, cJSON *answer)
     return "kind is none that is noted";
 }
 
+/* What waits is approved; it is applied step by step afterwards. */
+static const char *approve(rcd_command_t *c, const cJSON *command, cJSON *answer)
+{
+    const char *hash = rcd_json_string(command, "hash");
+    int first = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(command, "first"));
+
+    if (hash == NULL) {
+        return "approve needs the hash of what waits";
+    }
+    if (rcd_hold_approve(c->state, hash, first, c->user, c->err, sizeof(c->err)) != 0) {
+        return c->err;
+    }
+    cJSON_AddStringToObject(answer, "hash", rcd_hold_waits(c->state)->hash);
+    rcd_log(RCD_LOG_NOTICE, "snapshot %s approved by %s", rcd_hold_waits(c->state)->hash, c->user);
+    rcd_feed_hurry(c->feed);
+    return NULL;
+}
+
+static const char *reject(rcd_command_t *c, const cJSON *command, cJSON *answer)
+{
+    const char *hash = rcd_json_string(command, "hash");
+
+    (void) answer;
+    if (hash == NULL) {
+        return "reject needs the hash of what waits";
+    }
+    if (rcd_hold_reject(c->state, hash, c->user, c->err, sizeof(c->err)) != 0) {
+        return c->err;
+    }
+    rcd_log(RCD_LOG_NOTICE, "the snapshot that waited was rejected by %s; a fresh one is fetched",
+            c->user);
+    rcd_feed_hurry(c->feed);
+    return NULL;
+}
+
 typedef struct {
     const char     *name;
     rcd_command_pt  run;
@@ -124,6 +160,8 @@ static const command_t commands[] = {
     {"approve-epoch", approve_epoch, 0},
     {"brake-release", rcd_brake_command, 0},
     {"note", note, 0},
+    {"approve", approve, 0},
+    {"reject", reject, 0},
     {"stay", rcd_command_stay, 1},
     {"unstay", rcd_command_unstay, 0},
     {"objection", rcd_command_objection, 1},

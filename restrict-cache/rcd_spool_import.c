@@ -25,6 +25,10 @@ static void answer_imported(rcd_spool_t *s, const char *name, const rcd_snapshot
     cJSON_AddNumberToObject(a, "applied", (double) counts->applied);
     cJSON_AddNumberToObject(a, "quarantined", (double) counts->quarantined);
     cJSON_AddNumberToObject(a, "unchanged", (double) counts->unchanged);
+    if (counts->held) {
+        cJSON_AddStringToObject(a, "held", counts->hash);
+        cJSON_AddNumberToObject(a, "withheld", (double) counts->withheld);
+    }
     rcd_spool_answer(s, name, a);
 }
 
@@ -82,6 +86,7 @@ void rcd_spool_import_apply(rcd_spool_t *s)
 {
     rcd_import_t *im = &s->import;
     char path[32], err[256];
+    rcd_marks_t marks;
     const char *why;
 
     if (s->env.applier->sn != NULL || im->holders) {
@@ -96,10 +101,11 @@ void rcd_spool_import_apply(rcd_spool_t *s)
     }
     snprintf(path, sizeof(path), "/proc/self/fd/%d", im->fd);
     im->applying = 1;
+    rcd_state_marks(s->env.state, &marks);
     if (rcd_applier_begin(s->env.applier, s->env.state, &s->env.config->rules,
                           im->records != NULL ? rcd_records_path(im->records) : path,
-                          im->records != NULL ? &im->claims.head : NULL, rcd_clock_wall(),
-                          on_imported, s, err, sizeof(err)) != 0) {
+                          im->records != NULL ? &im->claims : NULL, marks.relief_seq,
+                          rcd_clock_wall(), on_imported, s, err, sizeof(err)) != 0) {
         rcd_spool_import_failed(s, err);
     }
 }

@@ -1,6 +1,8 @@
 /*
  * rcd_stage - a snapshot whole in a database of its own before anything of it is applied.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +20,14 @@ static const char schema[] =
     "CREATE TABLE numbers(number TEXT PRIMARY KEY, digest BLOB NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE refused(pos INTEGER PRIMARY KEY, number TEXT, code INTEGER, why TEXT) STRICT;"
     "CREATE INDEX refused_number ON refused(number);"
-    "CREATE TABLE texts(id BLOB UNIQUE, value BLOB) STRICT;"
+    "CREATE TABLE texts(id BLOB UNIQUE, value BLOB, authority TEXT, basis TEXT) STRICT;"
+    "CREATE TABLE adds(digest BLOB, number TEXT, terms INTEGER, PRIMARY KEY(digest, number))"
+    " STRICT, WITHOUT ROWID;"
     "BEGIN";
 
 enum {
     ST_PUT, ST_NUMBER, ST_NUMBER_OF, ST_DROP, ST_REFUSE, ST_NEXT, ST_ORDER, ST_REFUSED,
-    ST_HAS, ST_TEXT, ST_TEXT_PUT, ST_N
+    ST_HAS, ST_TEXT, ST_TEXT_PUT, ST_ADDS, ST_COUNTS, ST_N
 };
 
 static const char *const sql[ST_N] = {
@@ -40,13 +44,16 @@ static const char *const sql[ST_N] = {
     [ST_HAS] = "SELECT 1 FROM numbers WHERE number = ?1 UNION ALL"
                " SELECT 1 FROM refused WHERE number = ?1 LIMIT 1",
     [ST_TEXT] = "SELECT rowid FROM texts WHERE id = ?",
-    [ST_TEXT_PUT] = "INSERT INTO texts VALUES(?, ?)",
+    [ST_TEXT_PUT] = "INSERT INTO texts VALUES(?, ?, ?, ?)",
+    [ST_ADDS] = "INSERT OR REPLACE INTO adds VALUES(?, ?, ?)",
+    [ST_COUNTS] = "SELECT (SELECT count(*) FROM good), (SELECT count(*) FROM refused)",
 };
 
 struct rcd_stage_s {
     sqlite3      *db;
     sqlite3_stmt *stmt[ST_N];
     char          path[RCD_DIR_MAX + 32];
+    int           kept;
 };
 
 const char *rcd_stage_fault(const rcd_stage_t *g)
@@ -72,6 +79,18 @@ static void bind_digest(sqlite3_stmt *q, int i, const uint8_t *digest)
                       digest != NULL ? JD_DIGEST_LEN : 0, SQLITE_STATIC);
 }
 
+/* 0 or -1 */
+static int prepare(rcd_stage_t *g)
+{
+    for (int st = 0; st < ST_N; st++) {
+        if (sqlite3_prepare_v3(g->db, sql[st], -1, SQLITE_PREPARE_PERSISTENT, &g->stmt[st],
+                               NULL) != SQLITE_OK) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 rcd_stage_t *rcd_stage_create(const char *dir, char *err, size_t err_size)
 {
     rcd_stage_t *g = calloc(1, sizeof(*g));
@@ -92,11 +111,7 @@ rcd_stage_t *rcd_stage_create(const char *dir, char *err, size_t err_size)
     ok = sqlite3_open(g->path, &g->db) == SQLITE_OK &&
          sqlite3_exec(g->db, schema, NULL, NULL, NULL) == SQLITE_OK;
     umask(mask);
-    for (int st = 0; ok && st < ST_N; st++) {
-        ok = sqlite3_prepare_v3(g->db, sql[st], -1, SQLITE_PREPARE_PERSISTENT, &g->stmt[st],
-                                NULL) == SQLITE_OK;
-    }
-    if (!ok) {
+    if (!ok || prepare(g) != 0) {
         snprintf(err, err_size, "%s: %s", g->path, sqlite3_errmsg(g->db));
         rcd_stage_destroy(g);
         return NULL;
@@ -110,10 +125,69 @@ void rcd_stage_destroy(rcd_stage_t *g)
         sqlite3_finalize(g->stmt[st]);
     }
     sqlite3_close(g->db);
-    if (strcmp(g->path, ":memory:") != 0) {
+    if (!g->kept && strcmp(g->path, ":memory:") != 0) {
         unlink(g->path);
     }
     free(g);
+}
+
+/* ---- kept ------------------------------------------------------------------------------------ */
+
+static int sync_path(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC), rc;
+
+    if (fd < 0) {
+        return -1;
+    }
+    rc = fsync(fd);
+    close(fd);
+    return rc;
+}
+
+int rcd_stage_keep(rcd_stage_t *g, const char *path, char *err, size_t err_size)
+{
+    char dir[sizeof(g->path)], *slash;
+
+    if (sqlite3_exec(g->db, "COMMIT; BEGIN", NULL, NULL, NULL) != SQLITE_OK) {
+        snprintf(err, err_size, "%s: %s", g->path, sqlite3_errmsg(g->db));
+        return -1;
+    }
+    if (strcmp(g->path, ":memory:") == 0) {
+        return 0;
+    }
+    snprintf(dir, sizeof(dir), "%s", path);
+    slash = strrchr(dir, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+    if (sync_path(g->path, O_RDWR) != 0 || rename(g->path, path) != 0 ||
+        sync_path(slash != NULL ? dir : ".", O_RDONLY | O_DIRECTORY) != 0) {
+        snprintf(err, err_size, "%s: %s", path, strerror(errno));
+        return -1;
+    }
+    snprintf(g->path, sizeof(g->path), "%s", path);
+    g->kept = 1;
+    return 0;
+}
+
+rcd_stage_t *rcd_stage_open(const char *path, char *err, size_t err_size)
+{
+    rcd_stage_t *g = calloc(1, sizeof(*g));
+
+    if (g == NULL) {
+        snprintf(err, err_size, "out of memory");
+        return NULL;
+    }
+    g->kept = 1;
+    snprintf(g->path, sizeof(g->path), "%s", path);
+    if (sqlite3_open_v2(path, &g->db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK ||
+        prepare(g) != 0) {
+        snprintf(err, err_size, "%s: %s", path, sqlite3_errmsg(g->db));
+        rcd_stage_destroy(g);
+        return NULL;
+    }
+    return g;
 }
 
 /* ---- in -------------------------------------------------------------------------------------- */
@@ -126,6 +200,17 @@ int rcd_stage_refuse(rcd_stage_t *g, const rcd_result_t *res)
     sqlite3_bind_int(q, 2, res->code);
     sqlite3_bind_text(q, 3, res->why, -1, SQLITE_STATIC);
     return step(q);
+}
+
+/* Binds text number `n` of the grounds of `o`, which we encoded: u16 length, bytes. */
+static void bind_text_at(sqlite3_stmt *q, int i, const rcd_order_t *o, int n)
+{
+    const uint8_t *at = o->grounds;
+
+    for (; n > 0; n--) {
+        at += 2 + (at[0] | at[1] << 8);
+    }
+    sqlite3_bind_text(q, i, (const char *) at + 2, at[0] | at[1] << 8, SQLITE_STATIC);
 }
 
 /* Row of the grounds of `o`, written when new; -1 failed. */
@@ -144,6 +229,8 @@ static int64_t text_row(rcd_stage_t *g, const rcd_order_t *o)
         q = g->stmt[ST_TEXT_PUT];
         sqlite3_bind_blob(q, 1, o->grounds_id, JD_GROUNDS_ID_LEN, SQLITE_STATIC);
         sqlite3_bind_blob(q, 2, o->grounds, (int) o->grounds_len, SQLITE_STATIC);
+        bind_text_at(q, 3, o, 0);
+        bind_text_at(q, 4, o, 1);
         row = step(q) == 0 ? sqlite3_last_insert_rowid(g->db) : -1;
     }
     return row;
@@ -192,6 +279,16 @@ int rcd_stage_put(rcd_stage_t *g, const rcd_order_t *o)
     sqlite3_bind_int(q, 9, o->observe);
     sqlite3_bind_int(q, 10, o->objection);
     sqlite3_bind_int64(q, 11, row);
+    return step(q);
+}
+
+int rcd_stage_adds(rcd_stage_t *g, const rcd_order_t *o, rcd_adds_t adds)
+{
+    sqlite3_stmt *q = g->stmt[ST_ADDS];
+
+    bind_digest(q, 1, o->digest);
+    sqlite3_bind_text(q, 2, o->number, -1, SQLITE_STATIC);
+    sqlite3_bind_int(q, 3, adds == RCD_ADDS_TERMS);
     return step(q);
 }
 
@@ -272,4 +369,100 @@ int rcd_stage_has(rcd_stage_t *g, const char *number)
         sqlite3_reset(q);
     }
     return rc;
+}
+
+int rcd_stage_counts(rcd_stage_t *g, uint64_t *good, uint64_t *refused)
+{
+    sqlite3_stmt *q = g->stmt[ST_COUNTS];
+
+    if (step(q) <= 0) {
+        return -1;
+    }
+    *good = (uint64_t) sqlite3_column_int64(q, 0);
+    *refused = (uint64_t) sqlite3_column_int64(q, 1);
+    sqlite3_reset(q);
+    return 0;
+}
+
+int rcd_stage_sums(rcd_stage_t *g, int (*each)(void *arg, const rcd_stage_sum_t *sum), void *arg)
+{
+    char text[1024] = "SELECT authority, basis, count(*), sum(terms)";
+    rcd_stage_sum_t sum;
+    sqlite3_stmt *q;
+    int rc, go_on = 1;
+
+    for (int bit = 0; bit < JD_MEASURE_N; bit++) {
+        size_t len = strlen(text);
+
+        snprintf(text + len, sizeof(text) - len, ", sum(measures >> %d & 1)", bit);
+    }
+    strncat(text, " FROM adds JOIN good USING(digest, number) JOIN texts ON texts.rowid = grounds"
+                  " GROUP BY authority, basis ORDER BY 3 DESC, 1, 2",
+            sizeof(text) - strlen(text) - 1);
+    if (sqlite3_prepare_v2(g->db, text, -1, &q, NULL) != SQLITE_OK) {
+        return -1;
+    }
+    while (go_on && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+        sum.authority = (const char *) sqlite3_column_text(q, 0);
+        sum.basis = (const char *) sqlite3_column_text(q, 1);
+        sum.orders = (uint64_t) sqlite3_column_int64(q, 2);
+        sum.terms = (uint64_t) sqlite3_column_int64(q, 3);
+        for (int bit = 0; bit < JD_MEASURE_N; bit++) {
+            sum.measure[bit] = (uint64_t) sqlite3_column_int64(q, 4 + bit);
+        }
+        go_on = each(arg, &sum) == 0;
+    }
+    sqlite3_finalize(q);
+    return !go_on || rc == SQLITE_DONE ? 0 : -1;
+}
+
+typedef struct {
+    uint64_t rank;
+    char     number[JD_ORDER_NUMBER_MAX + 1];
+} sample_t;
+
+static int by_number(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+int rcd_stage_samples(rcd_stage_t *g, const uint8_t key[16],
+                      char (*numbers)[JD_ORDER_NUMBER_MAX + 1], unsigned max)
+{
+    sample_t *best = calloc(max + 1, sizeof(*best));
+    unsigned n = 0, at;
+    sqlite3_stmt *q;
+    uint8_t h[16];
+    int rc = SQLITE_NOMEM;
+
+    if (best == NULL || sqlite3_prepare_v2(g->db, "SELECT number FROM adds", -1, &q, NULL) !=
+                            SQLITE_OK) {
+        free(best);
+        return -1;
+    }
+    /* the lowest ranks so far, ascending; each number goes in where it belongs, or falls out */
+    while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+        const char *number = (const char *) sqlite3_column_text(q, 0);
+        uint64_t rank;
+
+        jd_siphash128(key, number, strlen(number), h);
+        memcpy(&rank, h, sizeof(rank));
+        for (at = n; at > 0 && best[at - 1].rank > rank; at--) {
+            if (at < max) {
+                best[at] = best[at - 1];
+            }
+        }
+        if (at < max) {
+            best[at].rank = rank;
+            snprintf(best[at].number, sizeof(best[at].number), "%s", number);
+            n += n < max;
+        }
+    }
+    sqlite3_finalize(q);
+    for (unsigned i = 0; i < n; i++) {
+        memcpy(numbers[i], best[i].number, sizeof(best[i].number));
+    }
+    qsort(numbers, n, sizeof(numbers[0]), by_number);
+    free(best);
+    return rc == SQLITE_DONE ? (int) n : -1;
 }

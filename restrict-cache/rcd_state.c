@@ -12,6 +12,7 @@
 #include "rcd_audit.h"
 #include "rcd_audit_order.h"
 #include "rcd_decide.h"
+#include "rcd_hold.h"
 #include "rcd_reach.h"
 #include "rcd_store.h"
 
@@ -75,18 +76,29 @@ rcd_state_t *rcd_state_open(const char *dir, const char *list, char *err, size_t
     }
     s->lock_fd = fd;
     snprintf(s->dir, sizeof(s->dir), "%s", dir);
+    if (rcd_hold_files(s) < 0) {
+        snprintf(err, err_size, "%s: %s", path, s->fault);
+        rcd_state_close(s);
+        return NULL;
+    }
     return s;
 }
 
 rcd_state_t *rcd_state_open_readonly(const char *dir, char *err, size_t err_size)
 {
     char path[PATH_SIZE];
+    rcd_state_t *s;
 
-    if (snprintf(path, sizeof(path), "%s/journal.db", dir) >= (int) sizeof(path)) {
+    if (strlen(dir) >= RCD_DIR_MAX) {
         snprintf(err, err_size, "state directory: name is too long");
         return NULL;
     }
-    return rcd_store_open(path, NULL, 1, err, err_size);
+    snprintf(path, sizeof(path), "%s/journal.db", dir);
+    s = rcd_store_open(path, NULL, 1, err, err_size);
+    if (s != NULL) {
+        snprintf(s->dir, sizeof(s->dir), "%s", dir);
+    }
+    return s;
 }
 
 void rcd_state_close(rcd_state_t *s)
@@ -107,6 +119,11 @@ void rcd_state_marks(rcd_state_t *s, rcd_marks_t *out)
 const char *rcd_state_fault(const rcd_state_t *s)
 {
     return s->fault;
+}
+
+void rcd_state_fetching(rcd_state_t *s, int on)
+{
+    s->fetching = on;
 }
 
 /* Ends the transaction: 0, or -1 when `rc` or the commit failed; then everything is as before
@@ -136,7 +153,7 @@ int rcd_state_rules(rcd_state_t *s, const rcd_rules_t *rules)
         s->written.refill = 1;            /* no order to digest anew, and an era under the old key */
         rc = rcd_store_save_written(s);
     }
-    return finish(s, rc) < 0 ? -1 : !agrees;
+    return finish(s, rc < 0 ? rc : rcd_hold_rules(s, rules)) < 0 ? -1 : !agrees;
 }
 
 /* ---- heads and epochs ------------------------------------------------------------------------ */
@@ -174,13 +191,14 @@ int rcd_state_head(rcd_state_t *s, int64_t now, int64_t iat, uint32_t epoch, uin
         if (!s->epoch_known) {
             rc = rcd_apply_epoch(s, epoch);
         }
-        s->head_relief_seq = v == RCD_HEAD_WENT_BACK ? s->head_relief_seq : relief_seq;
+        s->head_relief_seq = s->head_relief_seq > relief_seq ? s->head_relief_seq : relief_seq;
         m->forked |= v == RCD_HEAD_WENT_BACK;
         if (waited_long(s, 0, m->relief_seq, relief_seq, iat) && s->relief_top < relief_seq) {
             s->relief_top = relief_seq;
             m->relief_behind = 1;
         }
-        m->changes_gap |= waited_long(s, 1, m->seq, seq, iat);
+        /* what waits for approval keeps the lane where it is */
+        m->changes_gap |= waited_long(s, 1, m->seq, seq, iat) && rcd_hold_waits(s) == NULL;
     }
     if (v == RCD_HEAD_CONTACT) {
         m->verified_at = iat;
@@ -226,6 +244,9 @@ int rcd_state_tick(rcd_state_t *s, int64_t now, int64_t office_now)
     int woken = rcd_note_tick(s, now);
     int n = woken < 0 ? -1 : rcd_store_past(s, at, rows, TICK_ROWS), rc = 0;
 
+    if (rcd_hold_tick(s, at) < 0) {
+        return -1;
+    }
     if (n <= 0) {
         return n < 0 ? n : woken;
     }

@@ -89,27 +89,51 @@ int rcd_state_head(rcd_state_t *s, int64_t now, int64_t iat, uint32_t epoch, uin
 /* The operator approves a new epoch. */
 int rcd_state_approve_epoch(rcd_state_t *s, uint32_t epoch, char *err, size_t err_size);
 
+/* What the office states of a snapshot, and what it was asked for. */
+typedef struct {
+    uint32_t epoch;
+    uint64_t seq;
+    uint64_t relief_seq;
+    int64_t  iat;
+    uint8_t  sha256[32];           /* of its records */
+    /* the least relief_seq it must have: the journal's when it was asked for. Relief that came later
+     * counts on top of it */
+    uint64_t asked_relief_seq;
+} rcd_statement_t;
+
 /*
  * A snapshot whose signature, hash, size and count were verified by the caller, read as NDJSON from
- * `path`. Staged whole first (validated, quarantined), then applied as a difference in bounded
- * steps, so that relief and heads go on in between.
- *   begin   0, or -1 with err (older than the journal in relief_seq; epoch not approved; ...)
+ * `path`. Staged whole first (validated, quarantined), weighed, then applied as a difference in bounded
+ * steps, so that relief and heads go on in between. When it adds more than the list may grow by (or is
+ * the first list of all), only what frees is applied, and the rest waits for the operator (rcd_hold).
+ *   begin   0, or -1 with err (older than what was asked for; epoch not approved; ...)
  *   step    1 = more to do, 0 = finished (marks moved, gap and behind closed), -1 failed (journal
  *   unchanged but for what is complete). Each call works at most ~10 ms.
- * `observe_only`: an unsigned import: every order becomes effect observe, marks do not move,
- * absence ends nothing. Killed in the middle: begin again. Progress in *done / *total for status.
+ * `st` NULL: an unsigned import: every order becomes effect observe, marks do not move, absence ends
+ * nothing, nothing waits. Killed in the middle: begin again. Progress in *done / *total for status.
  */
 typedef struct rcd_snapshot_s rcd_snapshot_t;
 rcd_snapshot_t *rcd_snapshot_begin(rcd_state_t *s, const rcd_rules_t *rules, const char *path,
-                                   uint32_t epoch, uint64_t seq, uint64_t relief_seq,
-                                   int64_t iat, int observe_only, char *err, size_t err_size);
+                                   const rcd_statement_t *st, int64_t now, char *err,
+                                   size_t err_size);
+/* The same for the snapshot that waited and is approved. */
+rcd_snapshot_t *rcd_snapshot_approved(rcd_state_t *s, const rcd_rules_t *rules, int64_t now,
+                                      char *err, size_t err_size);
 int  rcd_snapshot_step(rcd_snapshot_t *sn, uint64_t *done, uint64_t *total, char *err,
                        size_t err_size);
 /* Records of a snapshot so far: written new or changed, put in quarantine, found as they were,
- * ended because absent. */
-typedef struct { uint64_t applied, quarantined, unchanged, dropped; } rcd_snapshot_counts_t;
+ * ended because absent, withheld because they add; of the whole, what adds, and whether it waits. */
+typedef struct {
+    uint64_t applied, quarantined, unchanged, dropped, withheld;
+    uint64_t adds_orders, adds_terms;
+    int      held;
+    char     hash[65];             /* by which it waits */
+} rcd_snapshot_counts_t;
 void rcd_snapshot_counts(const rcd_snapshot_t *sn, rcd_snapshot_counts_t *out);
 void rcd_snapshot_end(rcd_snapshot_t *sn);
+
+/* A snapshot was asked for (1), until it is applied or given up (0): the changes lane must not pass it. */
+void rcd_state_fetching(rcd_state_t *s, int on);
 
 /* Quarantine to be reported to the office: the oldest unreported entry, 1 if there is one; then
  * _reported marks it. */

@@ -10,6 +10,7 @@
 #include <cjson/cJSON.h>
 #include "core/jd_policy.h"
 #include "rcd_file.h"
+#include "rcd_hold.h"
 #include "rcd_objection.h"
 #include "rcd_status.h"
 #include "rcd_stay.h"
@@ -79,6 +80,44 @@ static void snapshot_add(cJSON *root, const rcd_status_t *st, const rcd_feed_sta
     cJSON_AddBoolToObject(o, "applying", st->applier->sn != NULL);
     number(o, "done", st->applier->n_done);
     number(o, "total", st->applier->n_total);
+}
+
+static void held_add(cJSON *growth, const rcd_held_t *h)
+{
+    cJSON *o = cJSON_AddObjectToObject(growth, "held");
+
+    cJSON_AddStringToObject(o, "hash", h->hash);
+    number(o, "since", (uint64_t) h->since);
+    cJSON_AddBoolToObject(o, "first", h->first);
+    cJSON_AddBoolToObject(o, "approved", h->approved);
+    number(o, "epoch", h->epoch);
+    number(o, "seq", h->seq);
+    number(o, "orders", h->records);
+    number(o, "additions", h->adds_orders);
+    number(o, "widenings", h->adds_terms);
+}
+
+static void growth_add(cJSON *root, const rcd_status_t *st)
+{
+    const rcd_held_t *h = rcd_hold_waits(st->state);
+    cJSON *o = cJSON_AddObjectToObject(root, "growth");
+    rcd_hold_status_t g;
+
+    rcd_hold_status(st->state, &g);
+    number(o, "size", g.size);
+    number(o, "baseline", g.baseline);
+    number(o, "allowance", g.allowance);
+    number(o, "widened", g.widened);
+    number(o, "approved_at", (uint64_t) g.approved_at);
+    number(o, "shrunk_at", (uint64_t) g.shrunk_at);
+    number(o, "shrunk_from", g.shrunk_from);
+    number(o, "shrunk_to", g.shrunk_to);
+    number(o, "relisted", g.relisted);
+    if (h != NULL) {
+        held_add(o, h);
+    } else {
+        cJSON_AddNullToObject(o, "held");
+    }
 }
 
 static void redis_add(cJSON *root, const rcd_status_t *st)
@@ -180,6 +219,7 @@ int rcd_status_write(const rcd_status_t *st)
     lane_add(lanes, "changes", feed.changes, feed.changes_fault, feed.changes_kid,
              feed.changes_answered_at, feed.changes_applied);
     snapshot_add(root, st, &feed);
+    growth_add(root, st);
     redis_add(root, st);
     audit_add(root, st);
     ledger_add(root, st);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "rcd_audit.h"
 #include "rcd_brake.h"
+#include "rcd_hold.h"
 #include "rcd_ledger_rows.h"
 #include "rcd_note.h"
 #include "rcd_reach.h"
@@ -58,6 +59,7 @@ static const char *const schemas[] = {
     rcd_stay_schema,
     rcd_objection_schema,
     rcd_lift_schema,
+    rcd_hold_schema,
 };
 
 #define ROW "number, digest, measures, flags, served, start, until, first_from, deadline, grounds,"\
@@ -273,7 +275,7 @@ static int load_marks(rcd_state_t *s)
         .fills = (uint64_t) rcd_sql_col(q, 6),
     };
     rcd_sql_done(q);
-    return 0;
+    return rcd_hold_load(s);
 }
 
 /* Creates the tables in an empty file. */
@@ -375,7 +377,8 @@ static int set_up(rcd_state_t *s, const char *list, int readonly)
     if (rcd_sql_prepare(s, s->stmt, sql, RCD_ST_N) != 0 || rcd_audit_open(s) != 0 ||
         rcd_brake_open(s) != 0 || rcd_ledger_rows_open(s) != 0 ||
         rcd_note_open(s) != 0 || rcd_reach_open(s) != 0 ||
-        rcd_stay_open(s) != 0 || rcd_objection_open(s) != 0 || rcd_lift_open(s) != 0) {
+        rcd_stay_open(s) != 0 || rcd_objection_open(s) != 0 || rcd_lift_open(s) != 0 ||
+        rcd_hold_open(s) != 0) {
         return -1;
     }
     return load_marks(s);
@@ -415,6 +418,7 @@ void rcd_store_close(rcd_state_t *s)
     rcd_stay_close(s);
     rcd_objection_close(s);
     rcd_lift_close(s);
+    rcd_hold_close(s);
     rcd_sql_finalize(s->stmt, RCD_ST_N);
     sqlite3_close(s->db);
     free(s);
@@ -489,7 +493,7 @@ int rcd_store_save_marks(rcd_state_t *s)
         rcd_sql_int(q, i + 1, v[i]);
     }
     rcd_sql_text(q, n + 1, s->under);
-    return rcd_sql_step(s, q);
+    return rcd_sql_step(s, q) < 0 ? -1 : rcd_hold_save(s);
 }
 
 int rcd_store_save_written(rcd_state_t *s)

@@ -367,3 +367,16 @@ def rcctl(conf, *args, stdin="", timeout=60):
 
 def remove_folder(path):
     shutil.rmtree(path, ignore_errors=True)
+
+
+def approve_list(conf, seconds=40):
+    """Approves the snapshot that waits as an operator does: looks at it, names it by its hash, sees it applied.
+    Returns what `rcctl approve` showed of it."""
+    def shown():
+        run = rcctl(conf, "--json", "approve")
+        return run.returncode == 0 and json.loads(run.stdout)["waits"]
+    waits = wait_for(shown, seconds, every=0.1, why="a snapshot waits for approval")
+    run = rcctl(conf, "approve", waits["hash"][:8], *(["--first"] if waits["first"] else []))
+    assert run.returncode == 0, (run.stdout, run.stderr)
+    wait_for(lambda: rcctl(conf, "--json", "approve").returncode == 1, seconds, every=0.1, why="approved and applied")
+    return waits

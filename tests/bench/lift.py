@@ -148,6 +148,7 @@ def start_all(b):
     conf.write_text(DAEMON.format(folder=folder, key=b.key, port=office.port, office=office.dir,
                                   redis=redis.sock, base=BASE, authority=AUTHORITY))
     world.proc(pinned(CLIENT_CPU, [BUILD / "restrict-cached", "-c", conf]), "daemon")
+    harness.approve_list(conf, 120)
     b.start_backend()
     return office, b.nginx(redis)
 

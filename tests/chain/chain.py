@@ -83,6 +83,7 @@ class Chain:
             f"ca_file = {o.dir}/ca.pem\ntoken_file = {o.dir}/token\n"
             f"[redis]\naddress = 127.0.0.1:{self.redis.port}\nexpected = 1000\n" + "".join(map(RULE.format, MEASURES)))
         self.daemon = self.new_daemon()
+        harness.approve_list(self.conf)
         ports = self.folder / "ports"
         world.proc([harness.BIN / "terminal-sim", "backends", "--ports-file", ports, "--bus-validator", 0,
                     "--library-checkout", 0, "--citizen-card", 0], "backends")

@@ -20,7 +20,7 @@ max_term = 365d
 
 class Feed:
     def __init__(self, world, measures=('bus.ride', 'metro.ride'), office=None, redis=True, expected=1000,
-                 wait_redis=True):
+                 wait_redis=True, growth=None):
         self.world = world
         self.folder = world.dir('feed')
         self.office = office or Office(self.folder)
@@ -32,7 +32,7 @@ class Feed:
         self.key_file = self.folder / 'digest.key'
         self.jwks_file = self.folder / 'office.jwks'
         self.token_file = self.folder / 'office.token'
-        self.expected, self.measures = expected, measures
+        self.expected, self.measures, self.growth = expected, measures, growth
         self.secret(self.key_file, KEY.line())
         self.secret(self.token_file, TOKEN + '\n')
         self.jwks()
@@ -53,17 +53,22 @@ class Feed:
              'aud': AUD, 'jwks_file': self.jwks_file, 'ca_file': self.office.ca.ca_file,
              'auth': f'token_file = {self.token_file}', 'redis': f'127.0.0.1:{self.redis_server.port}',
              'card_subjects': 'on', **over}
+        growth = f"max_growth = {self.growth}\n" if self.growth else ''
         return (f"[list]\nname = {o['list']}\n[state]\ndir = {o['state']}\n[digest]\nkey_file = {o['key_file']}\n"
                 f"[office]\nbase = {o['base']}\niss = {o['iss']}\naud = {o['aud']}\njwks_file = {o['jwks_file']}\n"
                 f"ca_file = {o['ca_file']}\n{o['auth']}\n[redis]\naddress = {o['redis']}\n"
-                f"expected = {self.expected}\n[log]\nlevel = info\n[list]\naccept_card_subjects = {o['card_subjects']}\n"
+                f"expected = {self.expected}\n[log]\nlevel = info\n[list]\naccept_card_subjects = {o['card_subjects']}\n{growth}"
                 + ''.join(map(MEASURE.format, self.measures)))
 
     def configure(self, extra='', **over):
         self.conf.write_text(self.text(**over) + extra)
 
-    def start(self, env=None):
+    def start(self, env=None, approve=True):
+        """Starts the daemon. A new journal's first list is approved, unless told otherwise."""
+        new = not (self.state / 'journal.db').exists()
         self.daemon = self.world.proc([harness.BIN / 'restrict-cached', '-c', self.conf], 'daemon', env=env)
+        if new and approve:
+            harness.approve_list(self.conf)
         return self
 
     def check(self):

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "history.h"
 #include "rcd_clock.h"
+#include "rcd_hold.h"
 #include "rcd_holders.h"
 #include "rcd_state.h"
 #include "rcd_store.h"
@@ -300,8 +301,13 @@ static void feed_snapshot(const char *args)
     }
     fclose(f);
     if (d.state != NULL) {
-        sn = rcd_snapshot_begin(d.state, &d.config.rules, path, epoch, seq, relief_seq, iat, 0,
-                                err, sizeof(err));
+        rcd_marks_t marks;
+
+        rcd_state_marks(d.state, &marks);
+        rcd_statement_t st = {.epoch = epoch, .seq = seq, .relief_seq = relief_seq, .iat = iat,
+                              .asked_relief_seq = marks.relief_seq};
+
+        sn = rcd_snapshot_begin(d.state, &d.config.rules, path, &st, iat, err, sizeof(err));
         rc = sn != NULL ? rcd_snapshot_step(sn, &done, &total, err, sizeof(err)) : -1;
     }
     for (; m > 0; m--) {
@@ -414,6 +420,41 @@ int history_daemon_command(const char *name, char *args)
 
 /* ---- begin and end --------------------------------------------------------------------------------- */
 
+static void apply_whole(rcd_snapshot_t *sn)
+{
+    uint64_t done, total;
+    char err[256];
+    int rc = sn != NULL ? 1 : -1;
+
+    while (rc > 0) {
+        rc = rcd_snapshot_step(sn, &done, &total, err, sizeof(err));
+    }
+    if (rc < 0) {
+        history_fail("the first list");
+    }
+    rcd_snapshot_end(sn);
+}
+
+/* An empty first list is held and approved, so that no history waits for an operator; then the journal
+ * forgets where the office stood, and knows nothing but that. */
+static void approve_first_list(void)
+{
+    static const char nothing_known[] =
+        "UPDATE state SET epoch_known = 0, epoch = 0, seq = 0, relief_seq = 0, relief_top = 0,"
+        " relief_iat = 0, changes_gap = 1";
+    rcd_statement_t st = {.epoch = 1, .iat = 1};
+    char err[256];
+
+    apply_whole(rcd_snapshot_begin(d.state, &d.config.rules, "/dev/null", &st, 1, err, sizeof(err)));
+    if (rcd_hold_approve(d.state, rcd_hold_waits(d.state)->hash, 1, "tester", err, sizeof(err)) != 0) {
+        history_fail(err);
+    }
+    apply_whole(rcd_snapshot_approved(d.state, &d.config.rules, 1, err, sizeof(err)));
+    if (sqlite3_exec(d.state->db, nothing_known, NULL, NULL, NULL) != SQLITE_OK) {
+        history_fail("the journal");
+    }
+}
+
 void history_daemon_new(void)
 {
     char path[2 * PATH_SIZE];
@@ -438,6 +479,7 @@ void history_daemon_init(const char *dir, const char *socket)
     d.config.holders.max_change = 10;
     remove_files(d.dir);
     start();
+    approve_first_list();
     stop();
     snprintf(path, sizeof(path), "%s/journal.db", d.dir);
     d.journal = read_file(path, &d.journal_len);

@@ -284,6 +284,9 @@ class Journal:
             r = self.relief.get(number, NOTHING)
             if r.over_by(s, v):
                 self.relief[number] = Relief(r.lifted, False, (s.epoch, s.relief_seq))
+            elif (v.readable and v.objection and not r.objection and self.known and s.epoch == self.epoch == r.mark[0]
+                    and s.relief_seq < r.mark[1] <= self.relief_seq):
+                v = v.but(objection=False)     # the mark that ended it came after the snapshot was made
             self.apply_version(number, v)
         if not self.known or self.epoch != s.epoch:
             self.begin_epoch(s.epoch)
@@ -300,7 +303,7 @@ class Journal:
             self.clock = (h.iat, now, max(self.office_clock(now) or -BASE, h.iat))
         if h.iat > wall + SKEW or h.iat < self.head_iat or (self.known and h.epoch < self.epoch):
             return "no"
-        self.head_iat = h.iat
+        later, self.head_iat = h.iat > self.head_iat, h.iat
         if self.known and h.epoch > self.epoch:
             return "no"
         if not self.known:
@@ -310,11 +313,11 @@ class Journal:
         if self.forked:
             self.head_relief = h.relief_seq
             return "no"
-        if h.relief_seq < self.head_relief or (h.relief_seq < self.relief_seq and h.iat > self.relief_iat):
-            self.forked = True         # it counts less than it did
+        if (h.relief_seq < self.head_relief and later) or (h.relief_seq < self.relief_seq and h.iat > self.relief_iat):
+            self.forked = True         # it counts less than it did, and is later
             return "no"
-        self.head_relief = h.relief_seq
-        if self.behind or h.relief_seq > self.relief_seq:
+        self.head_relief = max(self.head_relief, h.relief_seq)
+        if self.behind or self.head_relief > self.relief_seq:
             return "no"
         return "passed" if h.relief_seq < self.relief_seq else "contact"
 

@@ -142,13 +142,11 @@ int __wrap_rcd_stage_has(rcd_stage_t *g, const char *number);
 int64_t __real_rcd_order_start(const rcd_order_t *o);
 int64_t __wrap_rcd_order_start(const rcd_order_t *o);
 rcd_snapshot_t *__real_rcd_snapshot_begin(rcd_state_t *s, const rcd_rules_t *rules,
-                                          const char *path, uint32_t epoch, uint64_t seq,
-                                          uint64_t relief_seq, int64_t iat, int observe_only,
-                                          char *err, size_t err_size);
+                                          const char *path, const rcd_statement_t *st,
+                                          int64_t now, char *err, size_t err_size);
 rcd_snapshot_t *__wrap_rcd_snapshot_begin(rcd_state_t *s, const rcd_rules_t *rules,
-                                          const char *path, uint32_t epoch, uint64_t seq,
-                                          uint64_t relief_seq, int64_t iat, int observe_only,
-                                          char *err, size_t err_size);
+                                          const char *path, const rcd_statement_t *st,
+                                          int64_t now, char *err, size_t err_size);
 jd_record_rc_t __real_jd_record_encode(const jd_key_t *k, const uint8_t digest[JD_DIGEST_LEN],
                                        uint64_t era, jd_order_t *orders, unsigned n,
                                        uint16_t observed, uint8_t *out, size_t out_size,
@@ -254,18 +252,17 @@ int64_t __wrap_rcd_order_start(const rcd_order_t *o)
 }
 
 rcd_snapshot_t *__wrap_rcd_snapshot_begin(rcd_state_t *s, const rcd_rules_t *rules,
-                                          const char *path, uint32_t epoch, uint64_t seq,
-                                          uint64_t relief_seq, int64_t iat, int observe_only,
-                                          char *err, size_t err_size)
+                                          const char *path, const rcd_statement_t *st,
+                                          int64_t now, char *err, size_t err_size)
 {
     rcd_marks_t marks = s->marks;
+    rcd_statement_t any = *st;
     rcd_snapshot_t *sn;
 
     if (chosen == OLD_SNAPSHOT) {
-        s->marks.seq = s->marks.relief_seq = 0;
+        s->marks.seq = s->marks.relief_seq = any.asked_relief_seq = 0;
     }
-    sn = __real_rcd_snapshot_begin(s, rules, path, epoch, seq, relief_seq, iat, observe_only, err,
-                                   err_size);
+    sn = __real_rcd_snapshot_begin(s, rules, path, &any, now, err, err_size);
     s->marks = marks;
     return sn;
 }

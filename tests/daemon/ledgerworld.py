@@ -116,7 +116,10 @@ class World:
         self.daemon = None
 
     def start(self, ready=True):
+        new = not (self.state / "journal.db").exists()
         self.daemon = self.world.proc([harness.BIN / "restrict-cached", "-c", self.conf], "daemon")
+        if new:
+            harness.approve_list(self.conf)
         if ready:
             self.wait(lambda s: s["contact"]["verified_at"] > 0 and s["redis"]["state"] == "ready")
         return self

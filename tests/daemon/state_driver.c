@@ -11,7 +11,7 @@
  *   IAT JTI NUMBER 0|1
  *   head NOW IAT EPOCH SEQ RELIEF_SEQ      approve EPOCH                             tick NOW
  *   OFFICE_NOW
- *   snapshot PATH EPOCH SEQ RELIEF_SEQ IAT 0|1      status      urgent NUMBER MASK   pause      go
+ *   snapshot PATH EPOCH SEQ RELIEF_SEQ IAT 0|1      approve-list     status      urgent NUMBER MASK   pause      go
  *   quit
  */
 #include <poll.h>
@@ -26,6 +26,7 @@
 #include "core/jd_policy.h"
 #include "rcd_audit_file.h"
 #include "rcd_clock.h"
+#include "rcd_hold.h"
 #include "rcd_state.h"
 
 static rcd_rules_t     rules;
@@ -131,12 +132,34 @@ static void begin_snapshot(const char *args)
     char path[512], err[256];
     unsigned epoch;
     unsigned long seq, relief_seq;
+    rcd_statement_t st;
+    rcd_marks_t marks;
     long iat;
     int observe;
 
     sscanf(args, "%511s %u %lu %lu %ld %d", path, &epoch, &seq, &relief_seq, &iat, &observe);
-    snapshot = rcd_snapshot_begin(state, &rules, path, epoch, seq, relief_seq, iat, observe, err,
-                                  sizeof(err));
+    rcd_state_marks(state, &marks);
+    st = (rcd_statement_t){.epoch = epoch, .seq = seq, .relief_seq = relief_seq, .iat = iat,
+                           .asked_relief_seq = marks.relief_seq};
+    jd_siphash128(key.digest_key, path, strlen(path), st.sha256);
+    snapshot = rcd_snapshot_begin(state, &rules, path, observe ? NULL : &st, iat, err, sizeof(err));
+    if (snapshot == NULL) {
+        printf("{\"error\":\"%s\"}\n", err);
+    }
+}
+
+/* Approves what waits and begins to apply it; its end prints. */
+static void approve_list(void)
+{
+    const rcd_held_t *h = rcd_hold_waits(state);
+    char err[256] = "nothing waits", hash[65];
+
+    if (h != NULL) {
+        memcpy(hash, h->hash, sizeof(hash));
+        if (h->approved || rcd_hold_approve(state, hash, 1, "tester", err, sizeof(err)) == 0) {
+            snapshot = rcd_snapshot_approved(state, &rules, time(NULL), err, sizeof(err));
+        }
+    }
     if (snapshot == NULL) {
         printf("{\"error\":\"%s\"}\n", err);
     }
@@ -157,6 +180,9 @@ static void step_snapshot(void)
     snapshot = NULL;
     if (rc < 0) {
         printf("{\"error\":\"%s\"}\n", err);
+    } else if (c.held) {
+        printf("{\"held\":\"%s\",\"additions\":%lu,\"widenings\":%lu}\n", c.hash, c.adds_orders,
+               c.adds_terms);
     } else {
         printf("{\"applied\":%lu,\"unchanged\":%lu,\"quarantined\":%lu,\"dropped\":%lu}\n",
                c.applied, c.unchanged, c.quarantined, c.dropped);
@@ -224,6 +250,8 @@ static void command(char *line)
         printf("{\"ended\":%d}\n", rcd_state_tick(state, now, office_now));
     } else if (strcmp(line, "snapshot") == 0) {
         begin_snapshot(args);
+    } else if (strcmp(line, "approve-list") == 0) {
+        approve_list();
     } else if (strcmp(line, "status") == 0) {
         status();
     } else if (strcmp(line, "urgent") == 0) {

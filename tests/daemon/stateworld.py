@@ -118,8 +118,11 @@ class Driver:
                         f"{self.relief_seq if relief_seq is None else relief_seq}")
 
     def snapshot(self, records, seq=None, relief_seq=None, epoch=EPOCH, iat=None, observe=0, path=None):
+        """Applies a snapshot; one that waits is approved, as an operator would."""
         path = self.begin_snapshot(records, seq, relief_seq, epoch, iat, observe, path)
         r = self.receive()
+        if "held" in r:
+            r = self.ask("approve-list")
         if "error" not in r and not observe:
             self.seq = self.seq if seq is None else seq
             self.relief_seq = self.relief_seq if relief_seq is None else relief_seq

@@ -17,7 +17,7 @@ CARD = '3401005512'
 
 @pytest.fixture
 def audited(make_feed):
-    return Audited(make_feed())
+    return Audited(make_feed(growth='10% 300'))
 
 
 # ---- what is recorded ----------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ def test_an_orders_life(audited):
 
     kinds = [r['kind'] for r in a.records()]
     assert kinds[:2] == ['daemon.start', 'config'] and kinds[-1] == 'daemon.end'
-    assert kinds[2] == 'snapshot'                            # the first, empty one
+    assert kinds[2:5] == ['growth.held', 'approve', 'snapshot']      # the first list, an empty one
     assert [k for k in kinds if k in ('order.applied', 'order.amended')] == ['order.applied', 'order.amended']
     text, = a.records('text')
     assert (text['authority'], text['basis']) == ('Haicheng Transport Bureau', 'Haicheng Measures on Fare Evasion, article 12')

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 
+import harness
 import jdschema
 import pytest
 from fake_office import record
@@ -51,7 +52,7 @@ def test_killed_at_any_point_it_resumes(make_feed, seed):
     """SIGKILL at random moments while orders and lifts stream in: at the end Redis holds what the office holds,
     and nothing was acknowledged that a later daemon does not know."""
     rnd = random.Random(seed)
-    feed = make_feed()
+    feed = make_feed(growth='10% 200')               # 150 orders in a burst are usual here
     o = feed.office
     feed.start()
     feed.wait_status(lambda s: True)
@@ -88,11 +89,12 @@ def test_killed_while_a_snapshot_is_applied(make_feed):
         o.orders = {f'N-{n}': record(f'N-{n}', card=f'{n:08}') for n in range(5000)}
         o.seq = 5000
     for delay in (0.2, 0.5, 0.9, 1.4):
-        feed.start()
+        feed.start(approve=False)
         time.sleep(delay)
         feed.daemon.kill()
     assert not list(feed.state.glob('records.*'))
     feed.start()
+    harness.approve_list(feed.conf, 60)
     wait_for(lambda: feed.count() == 5000, 60, why=lambda: feed.count())
     feed.wait_contact()
 
@@ -129,7 +131,7 @@ def test_a_full_disk_acknowledges_nothing_and_relief_goes_out(feed):
 def test_a_standby_takes_no_tokens(make_feed, feed):
     """A second daemon on the same Redis, with a journal of its own: an acknowledgement there would rob the first."""
     second = make_feed(office=None, redis=feed.redis_server)
-    second.start()
+    second.start(approve=False)
     s = second.wait_status(lambda s: s['redis']['state'] == 'standby')
     assert s['standby']
     time.sleep(1)

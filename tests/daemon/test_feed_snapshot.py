@@ -5,7 +5,7 @@ import time
 
 import pytest
 from fake_office import Ca, SigningKey, record
-from harness import wait_for
+from harness import rcctl, wait_for
 
 
 def jwt(text):
@@ -157,22 +157,55 @@ def test_a_snapshot_is_asked_for_with_what_is_known(feed):
     assert any(p.endswith('snapshot?min_seq=5&min_relief_seq=1') for _, p in o.requests)
 
 
-def test_relief_that_comes_while_a_snapshot_is_fetched(feed):
-    """It acts at once; the snapshot is older than the journal now, and a newer one is fetched."""
+def test_lifts_faster_than_a_download(feed):
+    """Each download is overtaken by a lift, which acts at once; the snapshot is used all the same, once, and brings no lifted order back."""
     o = feed.office
     lifted = []
 
     def slow(h):
-        if not lifted:
-            lifted.append(o.lift('CS-1'))
-            feed.wait_acked(*lifted)
+        number = f'CS-{len(lifted) + 1}'
+        lifted.append(o.lift(number))
+        feed.wait_acked(*lifted)
+        feed.wait_relief(number, 'lffff o0')
     o.fault['records'] = slow
-    o.publish(record('CS-1'), send=False)
-    o.publish(record('CS-2'))
-    feed.wait_orders(['CS-2'])
-    assert feed.relief('CS-1') == 'lffff o0'
-    feed.log_has('fetching a newer one')
+    with o.news:
+        for n in range(1, 5):
+            o.publish(record(f'CS-{n}'), send=False)
+        o.publish(record('CS-5'))
+    feed.wait_orders(['CS-2', 'CS-3', 'CS-4', 'CS-5'])
+    assert len(lifted) == 1 and feed.relief('CS-1') == 'lffff o0'
     feed.wait_contact()
+    s = feed.wait_status(lambda s: s['snapshot']['state'] == 'idle')
+    assert s['marks']['relief_seq'] == 1 and s['marks']['seq'] == 5 and not s['marks']['relief_behind']
+    for n in range(2, 5):                            # again and again: a gap for each lift, and a lift for each download
+        with o.news:
+            o.publish(record(f'CS-{n + 10}'), send=False)
+            o.publish(record(f'CS-{n + 20}', card=f'{n}'))
+        feed.wait_orders([f'CS-{n + 20}'], card=f'{n}')
+        assert len(lifted) == n and feed.relief(f'CS-{n}') == 'lffff o0'
+    feed.wait_orders(['CS-5', 'CS-12', 'CS-13', 'CS-14'])
+    assert o.quarantine == []                        # what was lifted meanwhile is nothing to complain about
+
+
+def test_an_objection_that_ends_while_a_snapshot_is_fetched(feed):
+    """The snapshot tells of an objection; the mark that ended it came meanwhile, and is the newer word. And the other way round."""
+    o = feed.office
+    o.publish(record('CS-1', objection=True))
+    o.publish(record('CS-2', card='2'))
+    feed.wait_orders(['CS-2'], card='2')
+    marks = []
+
+    def slow(h):
+        if not marks:
+            marks.extend([o.mark('CS-1', False), o.mark('CS-2', True)])
+            feed.wait_acked(*marks)
+    o.fault['records'] = slow
+    o.publish(record('CS-3', card='3'), send=False)
+    o.publish(record('CS-4', card='4'))
+    feed.wait_orders(['CS-3'], card='3')
+    feed.wait_contact()
+    state = {x['order']: x['objection'] for x in json.loads(rcctl(feed.conf, '--json', 'orders').stdout)['orders']}
+    assert state == {'CS-1': False, 'CS-2': True, 'CS-3': False, 'CS-4': False}
 
 
 def test_lifts_act_while_a_large_snapshot_is_applied(make_feed):
@@ -182,16 +215,24 @@ def test_lifts_act_while_a_large_snapshot_is_applied(make_feed):
         template = json.dumps(record('N-0', card='C-0'))
         o.orders = {f'N-{n}': json.loads(template.replace('N-0', f'N-{n}').replace('C-0', f'C-{n:07}')) for n in range(20000)}
         o.seq = 20000
-    feed.start()
-    feed.wait_status(lambda s: s['snapshot']['applying'] or s['marks']['seq'] == 20000, 30)
+    feed.start(approve=False)
+    feed.wait_status(lambda s: s['snapshot']['applying'] or s['growth']['held'], 30)
     waits = []
-    for n in range(10):
+
+    def lift(n):
         t = time.monotonic()
         o.lift(f'N-{n}')
         feed.wait_relief(f'N-{n}', 'lffff o0')
         waits.append(time.monotonic() - t)
+    for n in range(5):
+        lift(n)
+    held = feed.wait_status(lambda s: s['growth']['held'], 60)['growth']['held']
+    assert rcctl(feed.conf, 'approve', held['hash'], '--first').returncode == 0
+    for n in range(5, 10):
+        lift(n)
     assert max(waits) < 1.5, waits
     wait_for(lambda: feed.count() >= 19990, 60, why=lambda: feed.count())
+    assert all(feed.orders(f'{n:07}') == {} for n in range(10))
 
 
 def test_no_raw_identifier_is_left_anywhere(feed):
@@ -208,7 +249,7 @@ def test_the_server_must_be_the_office(make_feed, world):
     feed = make_feed()
     other = Ca(world.dir('ca'), 'another CA')
     feed.configure(ca_file=other.ca_file)
-    feed.start()
+    feed.start(approve=False)
     s = feed.wait_status(lambda s: s['lanes']['relief']['fault'] != '' and s['contact']['fault'] != '')
     assert 'certificate' in s['lanes']['relief']['fault'], s
     assert feed.office.requests == []
@@ -227,6 +268,6 @@ def test_the_client_shows_a_certificate(make_feed):
 def test_a_refused_token_is_told(make_feed):
     feed = make_feed()
     feed.secret(feed.token_file, 'another-token\n')
-    feed.start()
+    feed.start(approve=False)
     s = feed.wait_status(lambda s: '401' in s['lanes']['relief']['fault'])
     assert s['contact']['verified_at'] == 0 and 'another-token' not in feed.daemon.log()

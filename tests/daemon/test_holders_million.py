@@ -53,8 +53,9 @@ def rcctl(feed, *args, stdin=''):
 
 
 def load(make_feed, n, csv):
-    feed = make_feed()
+    feed = make_feed(growth='10% 400')
     feed.daemon = feed.world.proc([harness.PLAIN / 'restrict-cached', '-c', feed.conf], 'daemon')
+    harness.approve_list(feed.conf)
     feed.wait_contact()
     before = peak_kb(feed.daemon.pid)
     path = write(feed.folder / 'holders', n, csv)

@@ -228,7 +228,8 @@ def test_redis_down_or_hanging(desk):
     (['check'], '--measure'), (['check', '--measure', 'bus.rid'], 'bus.ride metro.ride'), (['check', '--measure', 'bus.ride', CARD], 'unexpected argument'),
     (['check', '--measure', 'bus.ride', '--scheme', 'bank'], 'cnid uscc'), (['check', '--measure'], 'needs a value'),
     (['check', '--measure', 'bus.ride', '--max-stale', '1h'], 'seconds'), (['check', '--measure', 'bus.ride', '--file', '/nonexistent'], 'No such file'),
-    (['check', '--wrong'], 'unknown option'), (['fly'], 'unknown command'), ([], 'no command'), (['import'], 'FILE'), (['approve'], '--epoch'),
+    (['check', '--wrong'], 'unknown option'), (['fly'], 'unknown command'), ([], 'no command'), (['import'], 'FILE'), (['approve', 'abc1234'], 'first 8 digits'), (['approve', '--first'], 'a hash'),
+    (['approve', '0123456789', '--epoch', '1'], 'a hash'), (['approve', '--reject', 'x'], 'not a hash'),
     (['approve', '--epoch', '65536'], '65535'), (['approve', '--epoch=x'], '65535'), (['status', '--json=1'], 'takes no value'),
     (['import', '/nonexistent'], 'No such file'), (['import', '/dev/null', '--format', 'xml'], 'ndjson'),
 ])

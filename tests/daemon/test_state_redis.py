@@ -26,11 +26,13 @@ def drivers(world):
 
 @pytest.fixture
 def filled(world, drivers):
-    """A driver with 20 orders in Redis, in contact."""
+    """A driver with 20 orders in Redis, in contact. The first list was held, and approved before the writer began."""
     r = world.redis()
     d = drivers(r)
+    d.ask("pause")
     assert d.snapshot([record(f"CS-{i}") for i in range(20)], seq=20, relief_seq=0)["applied"] == 20
     assert d.head() == {"contact": 1, "why": ""}
+    d.ask("go")
     d.settled()
     return d, r
 
@@ -306,6 +308,13 @@ def test_kill_in_snapshot(world, drivers, seed):
     r1 = d.receive()
     while "error" in r1:
         r1 = d.receive()
+    assert (r1["additions"], r1["widenings"]) == (1000, 1000)
+    for _ in range(2):                                # approved, it is applied by whoever comes after
+        d.send("approve-list")
+        time.sleep(rng.random() * 0.3)
+        d.kill()
+        d.start()
+    assert d.ask("approve-list")["dropped"] == 0
     d.settled()
     s = d.status()
     assert (s["live"], s["seq"], s["relief_seq"], s["gap"]) == (2000, 4000, 3, 0)
@@ -325,9 +334,19 @@ def test_relief_goes_on_while_a_snapshot_is_applied(world, drivers):
     wait_for(lambda: r.client().hget(RELIEF, "CS-0") == b"lffff o0")
     took = time.monotonic() - t
     assert d.change(record("X"), seq=2)["outcome"] == "gap"
+    assert d.receive()["additions"] == 19999
+    assert took < 0.5, took
+    d.send("approve-list")
+    t = time.monotonic()
+    assert d.lift("CS-7")["outcome"] == "ack"
+    wait_for(lambda: r.client().hget(RELIEF, "CS-7") == b"lffff o0")
+    took = time.monotonic() - t
     done = d.receive()
     assert took < 0.5, took
-    assert done["applied"] == 19999 and done["quarantined"] == 1
+    # what was lifted after the snapshot was made is lifted, and nothing to report
+    assert done["applied"] + done["unchanged"] == 20000 and done["quarantined"] == 0
+    s = d.status()
+    assert (s["live"], s["quarantined"], s["relief_seq"]) == (19998, 0, 2)
 
 
 def test_expiry(filled):

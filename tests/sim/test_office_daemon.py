@@ -40,7 +40,10 @@ class Pair:
         self.daemon = None
 
     def start(self):
+        new = not (self.folder / "state" / "journal.db").exists()
         self.daemon = self.world.proc([harness.BIN / "restrict-cached", "-c", self.conf], "daemon")
+        if new:
+            harness.approve_list(self.conf)
         self.wait(lambda s: s["contact"]["verified_at"] > 0 and s["redis"]["state"] == "ready" and self.count() == 10)
         return self
 

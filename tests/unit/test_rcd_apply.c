@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "core/jd_policy.h"
+#include "first_list.h"
 #include "rcd_decide.h"
 #include "rcd_fill.h"
 #include "rcd_record.h"
@@ -48,7 +49,7 @@ static int set_up(void **state)
     s = rcd_store_open(":memory:", "credit", 0, err, sizeof(err));
     assert_non_null(s);
     assert_int_equal(rcd_state_head(s, NOW, NOW - 100, 1, 0, 0, why, sizeof(why)), 1);
-    s->marks.changes_gap = 0;
+    first_list(s, &rules);
     return 0;
 }
 
@@ -459,32 +460,25 @@ static char snapshot_path[64];
 static int snapshot(const char *lines, uint32_t epoch, uint64_t seq, uint64_t relief_seq,
                     int observe, rcd_snapshot_counts_t *c)
 {
-    uint64_t done, total;
+    rcd_statement_t st = {.epoch = epoch, .seq = seq, .relief_seq = relief_seq, .iat = NOW,
+                          .asked_relief_seq = s->marks.relief_seq};
     rcd_snapshot_t *sn;
     char err[256];
     FILE *f;
-    int rc;
 
     snprintf(snapshot_path, sizeof(snapshot_path), "/tmp/jd-apply-%d.ndjson", (int)getpid());
     f = fopen(snapshot_path, "w");
     assert_non_null(f);
     fputs(lines, f);
     fclose(f);
-    sn = rcd_snapshot_begin(s, &rules, snapshot_path, epoch, seq, relief_seq, NOW, observe, err,
-                            sizeof(err));
+    sn = rcd_snapshot_begin(s, &rules, snapshot_path, observe ? NULL : &st, NOW, err, sizeof(err));
     unlink(snapshot_path);
     if (sn == NULL) {
         assert_true(strlen(err) > 10);
         return -1;
     }
-    assert_null(rcd_snapshot_begin(s, &rules, "/dev/null", epoch, seq, relief_seq, NOW, 0, err,
-                                   sizeof(err)));
-    while ((rc = rcd_snapshot_step(sn, &done, &total, err, sizeof(err))) > 0) {
-        assert_true(done <= total);
-    }
-    rcd_snapshot_counts(sn, c);
-    rcd_snapshot_end(sn);
-    return rc;
+    assert_null(rcd_snapshot_begin(s, &rules, "/dev/null", &st, NOW, err, sizeof(err)));
+    return snapshot_whole(sn, c);
 }
 
 static void test_snapshot_is_a_difference(void **state)

@@ -17,14 +17,17 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "core/jd_policy.h"
 #include "core/jd_time.h"
+#include "first_list.h"
 #include "rcd_decide.h"
 #include "rcd_fill.h"
+#include "rcd_log.h"
 #include "rcd_record.h"
 #include "rcd_store.h"
 
@@ -52,6 +55,8 @@ typedef struct {
         objection, pending;
     uint8_t mark_epoch, mark_seq;
     uint8_t tokens[BRANCHES]; /* remembered, by bit */
+    uint8_t held, held_epoch, held_seq, held_rseq; /* which snapshot waits, from 1; 0 = none */
+    uint8_t early_seq;        /* of the change that was applied before its turn */
 } journal_t;
 
 typedef struct {
@@ -67,8 +72,10 @@ typedef struct {
     cache_t redis;
     int64_t contact, waited_since[2];
     uint64_t waited_seq[2];
+    office_t fetched; /* the snapshot that was asked for, as the office made it */
+    uint8_t fetching, asked_rseq;
     uint8_t clock, approved, reached, office_backups, office_restores, journal_backups,
-        journal_restores, restarts;
+        journal_restores, restarts, list_approved;
 } world_t;
 
 enum {
@@ -76,12 +83,17 @@ enum {
     MUTATE_CONFIRM_BLIND,
     MUTATE_RELIEF_IN_MEMORY,
     MUTATE_RELIEF_EXPIRES,
-    MUTATE_LIFT_IN_ORDER
+    MUTATE_LIFT_IN_ORDER,
+    MUTATE_EARLY_FORGOTTEN,
+    MUTATE_ADDS_AT_ONCE
 };
 
 typedef struct {
     const char *name;
     int amend, marks, office_restore, journal_restore, clocks;
+    int download; /* snapshots come some time after they were asked for */
+    int held;     /* nothing may be added to the list without the operator's word, */
+    int narrow;   /* and the amendment takes the second measure away again: that is what is gated */
 } scenario_t;
 
 static rcd_state_t *store;
@@ -91,6 +103,7 @@ static char *authorities[] = {(char *)"Office"};
 static rcd_row_t version_row[2]; /* the two versions as the journal holds them */
 static char version_json[2][512];
 static char snapshot_path[5][64]; /* none, v1, v1 objection, v2, v2 objection */
+static char model_dir[32];        /* of snapshots that wait */
 static int64_t base;              /* clock 0 */
 static int mutation;
 static const scenario_t *scenario;
@@ -104,13 +117,15 @@ static int64_t now_of(const world_t *w)
 /* ---- journal rows in and out --------------------------------------------------------------------
  */
 
-enum { Q_STATE, Q_ORDER, Q_RELIEF, Q_DIRTY, Q_TOKENS, Q_SAVE_N };
+enum { Q_STATE, Q_ORDER, Q_RELIEF, Q_DIRTY, Q_TOKENS, Q_HELD, Q_EARLY, Q_SAVE_N };
 enum {
     P_CLEAR_ORDERS = Q_SAVE_N,
     P_CLEAR_RELIEF,
     P_CLEAR_DIRTY,
     P_CLEAR_TOKENS,
     P_CLEAR_QUARANTINE,
+    P_CLEAR_HELD,
+    P_CLEAR_EARLY,
     P_CLEAR_AUDIT,
     P_CLEAR_OBJECTIONS,
     P_CLEAR_LIFTS,
@@ -118,6 +133,9 @@ enum {
     P_WRITTEN,
     P_TOKEN,
     P_PENDING,
+    P_SIZE,
+    P_HELD,
+    P_EARLY,
     P_N
 };
 
@@ -132,11 +150,15 @@ static const char *const texts[P_N] = {
     [Q_RELIEF] = "SELECT lifted, objection, mark_epoch, mark_seq, pending FROM relief",
     [Q_DIRTY] = "SELECT 1 FROM dirty",
     [Q_TOKENS] = "SELECT jti FROM tokens",
+    [Q_HELD] = "SELECT hash, epoch, seq, relief_seq FROM held",
+    [Q_EARLY] = "SELECT seq FROM early",
     [P_CLEAR_ORDERS] = "DELETE FROM orders",
     [P_CLEAR_RELIEF] = "DELETE FROM relief",
     [P_CLEAR_DIRTY] = "DELETE FROM dirty",
     [P_CLEAR_TOKENS] = "DELETE FROM tokens",
     [P_CLEAR_QUARANTINE] = "DELETE FROM quarantine",
+    [P_CLEAR_HELD] = "DELETE FROM held",
+    [P_CLEAR_EARLY] = "DELETE FROM early",
     [P_CLEAR_AUDIT] = "DELETE FROM audit",
     [P_CLEAR_OBJECTIONS] = "DELETE FROM objections",
     [P_CLEAR_LIFTS] = "DELETE FROM lifts",
@@ -148,6 +170,10 @@ static const char *const texts[P_N] = {
     [P_WRITTEN] = "UPDATE written SET refill = ?",
     [P_TOKEN] = "INSERT INTO tokens VALUES(?, ?, ?, ?, ?)",
     [P_PENDING] = "UPDATE relief SET pending = ?",
+    [P_SIZE] = "UPDATE growth SET widened = 0, size = (SELECT count(*) FROM orders WHERE "
+               "ended = 0)",
+    [P_HELD] = "INSERT INTO held VALUES(1, ?, ?, ?, ?, 0, 0, 0, 0, '', 1, 0, 1, 0, 0, zeroblob(32))",
+    [P_EARLY] = "INSERT INTO early VALUES('" NUMBER "', ?)",
 };
 
 static int row_of(int q)
@@ -203,12 +229,27 @@ static void save(world_t *w)
         const unsigned char *jti = sqlite3_column_text(prepared[Q_TOKENS], 0);
         j->tokens[jti[1] - '0'] |= (uint8_t)(1u << (jti[2] - '0'));
     }
+    if (row_of(Q_HELD)) {
+        j->held = *(const uint8_t *)sqlite3_column_blob(prepared[Q_HELD], 0);
+        j->held_epoch = (uint8_t)value(Q_HELD, 1);
+        j->held_seq = (uint8_t)value(Q_HELD, 2);
+        j->held_rseq = (uint8_t)value(Q_HELD, 3);
+    }
+    if (row_of(Q_EARLY)) {
+        j->early_seq = (uint8_t)value(Q_EARLY, 0);
+    }
     for (int q = 0; q < Q_SAVE_N; q++) {
         sqlite3_reset(prepared[q]);
     }
     w->contact = store->contact;
     memcpy(w->waited_since, store->waited_since, sizeof(w->waited_since));
     memcpy(w->waited_seq, store->waited_seq, sizeof(w->waited_seq));
+}
+
+/* The version, 0 or 1, that a token tells of. */
+static int version_of(int kind)
+{
+    return (kind == T_AMEND) != scenario->narrow;
 }
 
 static void fill_event(const world_t *w, int branch, int kind, rcd_event_t *ev)
@@ -228,7 +269,7 @@ static void fill_event(const world_t *w, int branch, int kind, rcd_event_t *ev)
     ev->objection = kind == T_MARK;
     strcpy(ev->number, NUMBER);
     if (ev->kind == RCD_EV_ORDER) {
-        ev->record_json = version_json[kind == T_AMEND];
+        ev->record_json = version_json[version_of(kind)];
         ev->record_len = strlen(ev->record_json);
     }
 }
@@ -278,8 +319,23 @@ static void load(const world_t *w)
     run(P_STATE);
     sqlite3_bind_int(prepared[P_WRITTEN], 1, j->refill);
     run(P_WRITTEN);
+    run(P_SIZE);
+    if (j->held) {
+        uint8_t hash[32] = {j->held};
+
+        sqlite3_bind_blob(prepared[P_HELD], 1, hash, sizeof(hash), SQLITE_TRANSIENT);
+        sqlite3_bind_int(prepared[P_HELD], 2, j->held_epoch);
+        sqlite3_bind_int(prepared[P_HELD], 3, j->held_seq);
+        sqlite3_bind_int(prepared[P_HELD], 4, j->held_rseq);
+        run(P_HELD);
+    }
+    if (j->early_seq) {
+        sqlite3_bind_int(prepared[P_EARLY], 1, j->early_seq);
+        run(P_EARLY);
+    }
     assert_int_equal(rcd_store_commit(store), 0);
     rcd_store_rollback(store); /* reads marks and written back from their rows */
+    rcd_state_fetching(store, w->fetching);
     store->contact = w->contact;
     memcpy(store->waited_since, w->waited_since, sizeof(w->waited_since));
     memcpy(store->waited_seq, w->waited_seq, sizeof(w->waited_seq));
@@ -385,7 +441,7 @@ static jd_reason_t gate(const world_t *w)
     if (mutation == MUTATE_CONFIRM_BLIND || (mutation == MUTATE_RELIEF_EXPIRES && w->clock > 0)) {
         memset(&relief, 0, sizeof(relief));
     }
-    return jd_policy_decide(&c, 0, &o, &relief, w->redis.filled && w->redis.has_record,
+    return jd_policy_decide(&c, scenario->narrow ? 1 : 0, &o, &relief, w->redis.filled && w->redis.has_record,
                             w->redis.observed, &which);
 }
 
@@ -441,6 +497,20 @@ static int act_office(world_t *w, int kind)
     return 1;
 }
 
+/* The amendment that takes the second measure away has come: acknowledged, or applied before its
+ * turn. Nothing may bring that measure back. */
+static void narrowed(world_t *w, const rcd_result_t *res)
+{
+    uint64_t early = 0;
+
+    assert_true(rcd_hold_early(store, NUMBER, &early) >= 0);
+    w->reached |= early > 0 || (res->outcome == RCD_ACK && store->marks.seq >= w->office.seq);
+    if (mutation == MUTATE_EARLY_FORGOTTEN) {
+        run(P_CLEAR_EARLY);
+        assert_int_equal(rcd_hold_load(store), 0);
+    }
+}
+
 static int act_deliver(world_t *w, int branch, int kind)
 {
     rcd_event_t ev;
@@ -452,6 +522,9 @@ static int act_deliver(world_t *w, int branch, int kind)
     fill_event(w, branch, kind, &ev);
     if (kind <= T_AMEND) {
         assert_int_equal(rcd_apply_changes(store, &rules, &ev, 1, &res), 0);
+        if (scenario->narrow && kind == T_AMEND) {
+            narrowed(w, &res);
+        }
         return 1;
     }
     if (mutation == MUTATE_LIFT_IN_ORDER &&
@@ -464,24 +537,87 @@ static int act_deliver(world_t *w, int branch, int kind)
     return 1;
 }
 
-static int act_snapshot(world_t *w, const office_t *o)
+/* The file of a snapshot that waits, and a second name for it: the journal removes the first when it
+ * no longer waits, and another world may need it. */
+static void name_held(int which, char path[RCD_HELD_PATH_MAX], char kept[RCD_HELD_PATH_MAX])
 {
-    int which = o->version == 0 || o->lifted ? 0 : o->version * 2 - 1 + o->objection;
-    uint64_t done, total;
+    uint8_t hash[32] = {(uint8_t)which};
+
+    rcd_hold_path(store, hash, path);
+    snprintf(kept, RCD_HELD_PATH_MAX, "%s/kept-%d", model_dir, which);
+}
+
+static int apply_snapshot(rcd_snapshot_t *sn)
+{
+    rcd_snapshot_counts_t counts;
+    char path[RCD_HELD_PATH_MAX], kept[RCD_HELD_PATH_MAX];
+
+    assert_int_equal(snapshot_whole(sn, &counts), 0);
+    if (counts.held) {
+        name_held(rcd_hold_waits(store)->sha256[0], path, kept);
+        assert_true(link(path, kept) == 0 || errno == EEXIST);
+    }
+    return 1;
+}
+
+static int act_snapshot(world_t *w, const office_t *o, uint8_t asked_rseq)
+{
+    int index = (o->version == 2) != scenario->narrow;
+    int which = o->version == 0 || o->lifted ? 0 : 1 + 2 * index + o->objection;
+    rcd_statement_t st = {.epoch = o->epoch, .seq = o->seq, .relief_seq = o->rseq,
+                          .iat = now_of(w), .sha256 = {(uint8_t)(which + 1)},
+                          .asked_relief_seq = asked_rseq};
     rcd_snapshot_t *sn;
     char err[256];
-    int rc;
 
-    sn = rcd_snapshot_begin(store, &rules, snapshot_path[which], o->epoch, o->seq, o->rseq,
-                            now_of(w), 0, err, sizeof(err));
-    if (sn == NULL) {
+    sn = rcd_snapshot_begin(store, &rules, snapshot_path[which], &st, now_of(w), err, sizeof(err));
+    return sn != NULL && apply_snapshot(sn);
+}
+
+/* Asked for: the office answers with what it has now, which comes later. It has none while it is
+ * behind what it is asked for. */
+static int act_fetch(world_t *w)
+{
+    const rcd_marks_t *m = &store->marks;
+
+    if (!scenario->download || w->fetching ||
+        (w->office.epoch == m->epoch && w->office.rseq < m->relief_seq)) {
         return 0;
     }
-    while ((rc = rcd_snapshot_step(sn, &done, &total, err, sizeof(err))) > 0) {
-    }
-    assert_int_equal(rc, 0);
-    rcd_snapshot_end(sn);
+    w->fetching = 1;
+    w->fetched = w->office;
+    w->asked_rseq = (uint8_t)m->relief_seq;
     return 1;
+}
+
+static int act_arrive(world_t *w)
+{
+    if (!w->fetching) {
+        return 0;
+    }
+    rcd_state_fetching(store, 0);
+    act_snapshot(w, &w->fetched, w->asked_rseq);
+    w->fetching = w->asked_rseq = 0;
+    memset(&w->fetched, 0, sizeof(w->fetched));
+    return 1;
+}
+
+/* The operator approves what waits, and it is applied. */
+static int act_approve_list(world_t *w)
+{
+    char path[RCD_HELD_PATH_MAX], kept[RCD_HELD_PATH_MAX], err[256], hash[65];
+    rcd_snapshot_t *sn;
+
+    if (rcd_hold_waits(store) == NULL) {
+        return 0;
+    }
+    name_held(rcd_hold_waits(store)->sha256[0], path, kept);
+    assert_true(link(kept, path) == 0 || errno == EEXIST);
+    memcpy(hash, rcd_hold_waits(store)->hash, sizeof(hash));
+    assert_int_equal(rcd_hold_approve(store, hash, 0, "tester", err, sizeof(err)), 0);
+    sn = rcd_snapshot_approved(store, &rules, now_of(w), err, sizeof(err));
+    w->list_approved = 1;
+    return sn != NULL && apply_snapshot(sn);
 }
 
 static int act_restore_office(world_t *w, int new_epoch)
@@ -508,6 +644,8 @@ static int act_restore_journal(world_t *w)
     }
     w->journal = w->journal_backup;
     w->journal_restores = 1;
+    w->fetching = w->asked_rseq = 0;
+    memset(&w->fetched, 0, sizeof(w->fetched));
     w->contact = 0;
     memset(w->waited_since, 0, sizeof(w->waited_since));
     memset(w->waited_seq, 0, sizeof(w->waited_seq));
@@ -524,6 +662,8 @@ static int act_restart(world_t *w)
         w->journal.has_relief = 0;
         load(w);
     }
+    w->fetching = w->asked_rseq = 0;
+    memset(&w->fetched, 0, sizeof(w->fetched));
     store->contact = 0;
     memset(store->waited_since, 0, sizeof(store->waited_since));
     memset(store->waited_seq, 0, sizeof(store->waited_seq));
@@ -569,6 +709,9 @@ enum {
     A_HEAD = A_DELIVER + BRANCHES * T_N,
     A_SNAPSHOT,
     A_OLD_SNAPSHOT,
+    A_FETCH,
+    A_ARRIVE,
+    A_APPROVE_LIST,
     A_FLUSH,
     A_RESTART,
     A_CLOCK,
@@ -584,6 +727,9 @@ enum {
 static const char *const action_names[] = {"head, records and freshness to Redis",
                                            "snapshot",
                                            "old snapshot",
+                                           "snapshot asked for",
+                                           "that snapshot comes",
+                                           "what waits is approved",
                                            "flush",
                                            "restart",
                                            "clock",
@@ -608,9 +754,16 @@ static int act(world_t *w, int a)
     case A_HEAD:
         return act_head(w);
     case A_SNAPSHOT:
-        return act_snapshot(w, &w->office);
+        return act_snapshot(w, &w->office, (uint8_t)store->marks.relief_seq);
     case A_OLD_SNAPSHOT:
-        return w->office_backups && act_snapshot(w, &w->office_backup);
+        return w->office_backups &&
+               act_snapshot(w, &w->office_backup, (uint8_t)store->marks.relief_seq);
+    case A_FETCH:
+        return act_fetch(w);
+    case A_ARRIVE:
+        return act_arrive(w);
+    case A_APPROVE_LIST:
+        return act_approve_list(w);
     case A_FLUSH:
         memset(&w->redis, 0, sizeof(w->redis));
         refill(w);
@@ -658,6 +811,12 @@ static int touches_journal(const world_t *w, int a)
         return w->token[(a - A_DELIVER) / T_N][(a - A_DELIVER) % T_N].published ? 1 : -1;
     }
     switch (a) {
+    case A_FETCH:
+        return scenario->download && !w->fetching ? 1 : -1;
+    case A_ARRIVE:
+        return w->fetching ? 1 : -1;
+    case A_APPROVE_LIST:
+        return w->journal.held ? 1 : -1;
     case A_SNAPSHOT: /* fetched when something is missing, or a new epoch was approved */
         return j[5] || j[7] || j[9] || j[2] != w->office.seq || j[3] != w->office.rseq ? 1 : -1;
     case A_OLD_SNAPSHOT:
@@ -735,6 +894,12 @@ static int explore(const scenario_t *sc, int mutated, uint32_t *listed, int loud
 
     scenario = sc;
     mutation = mutated;
+    rules.growth = (rcd_growth_limit_t){.stated = 1, .orders = sc->held ? 0 : 100};
+    if (mutated == MUTATE_ADDS_AT_ONCE) {
+        rules.growth.orders = 100;
+    }
+    assert_true(rcd_state_rules(store, &rules) >= 0);
+    snprintf(store->dir, sizeof(store->dir), "%s", sc->held ? model_dir : "");
     memset(table, 0, 2 * STATES_MAX * sizeof(*table));
     n_nodes = 0;
     *listed = 0;
@@ -767,9 +932,11 @@ static int explore(const scenario_t *sc, int mutated, uint32_t *listed, int loud
             add(&w, i, a);
             if (gate(&w) == JD_REASON_LISTED) {
                 (*listed)++;
-                if (w.reached) {
+                if (w.reached || (sc->held && !w.list_approved)) {
                     if (loud) {
-                        print_message("a lift that reached the daemon is followed by a denial:\n");
+                        print_message("%s is followed by a denial:\n",
+                                      w.reached ? "what freed and reached the daemon"
+                                                : "a list that nobody approved");
                         tell(n_nodes - 1);
                     }
                     return 1;
@@ -836,6 +1003,11 @@ static int set_up(void **state)
     }
     store = rcd_store_open(":memory:", "model", 0, err, sizeof(err));
     assert_non_null(store);
+    snprintf(model_dir, sizeof(model_dir), "%s/jd-model-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    assert_non_null(mkdtemp(model_dir));
+    assert_int_equal(rcd_log_open("/dev/null", RCD_LOG_ERROR), 0);
+    first_list(store, &rules); /* the list was approved once; its size lets everything in */
     for (int q = 0; q < P_N; q++) {
         assert_int_equal(sqlite3_prepare_v2(store->db, texts[q], -1, &prepared[q], NULL),
                          SQLITE_OK);
@@ -854,7 +1026,11 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
+    char command[64];
+
     (void)state;
+    snprintf(command, sizeof(command), "rm -r %s", model_dir);
+    assert_int_equal(system(command), 0);
     for (int i = 0; i < 5; i++) {
         unlink(snapshot_path[i]);
     }
@@ -873,7 +1049,12 @@ static const scenario_t scenarios[] = {
     {.name = "order, lift, objection", .marks = 1, .clocks = 1},
     {.name = "order, lift, office backup", .office_restore = 1, .clocks = 1},
     {.name = "order, lift, journal backup", .journal_restore = 1, .clocks = 1},
+    {.name = "order, lift, amendment, download overtaken", .amend = 1, .clocks = 1, .download = 1},
+    {.name = "order, lift, narrower amendment, held list", .amend = 1, .clocks = 1, .download = 1,
+     .held = 1, .narrow = 1},
 };
+
+#define HELD 6 /* the scenario in which a list is held */
 
 static void test_invariant(void **state)
 {
@@ -890,16 +1071,21 @@ static void test_invariant(void **state)
                   total);
 }
 
-static void breaks(int mutated, const char *rule)
+static void breaks_in(int mutated, const char *rule, size_t first)
 {
     uint32_t listed;
     int broken = 0;
 
-    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]) && !broken; i++) {
+    for (size_t i = first; i < sizeof(scenarios) / sizeof(scenarios[0]) && !broken; i++) {
         broken = explore(&scenarios[i], mutated, &listed, 0);
     }
     print_message("without \"%s\": broken after %u states\n", rule, n_nodes);
     assert_true(broken);
+}
+
+static void breaks(int mutated, const char *rule)
+{
+    breaks_in(mutated, rule, 0);
 }
 
 static void test_confirm_reads_relief(void **state)
@@ -926,12 +1112,25 @@ static void test_lift_at_any_seq(void **state)
     breaks(MUTATE_LIFT_IN_ORDER, "a verified lift is applied at any seq");
 }
 
+static void test_early_is_remembered(void **state)
+{
+    (void)state;
+    breaks_in(MUTATE_EARLY_FORGOTTEN, "a change applied before its turn is remembered", HELD);
+}
+
+static void test_what_adds_waits(void **state)
+{
+    (void)state;
+    breaks_in(MUTATE_ADDS_AT_ONCE, "what adds waits for the operator", HELD);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_invariant),       cmocka_unit_test(test_confirm_reads_relief),
         cmocka_unit_test(test_relief_on_disk),  cmocka_unit_test(test_relief_never_expires),
-        cmocka_unit_test(test_lift_at_any_seq),
+        cmocka_unit_test(test_lift_at_any_seq), cmocka_unit_test(test_early_is_remembered),
+        cmocka_unit_test(test_what_adds_waits),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
