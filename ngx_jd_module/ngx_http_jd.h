@@ -8,7 +8,8 @@
  *   ngx_http_jd_brake.c      the directive jd_brake
  *   ngx_http_jd_check.c      what nginx -t refuses, warns of and lists
  *   ngx_http_jd_gate.c       preaccess and log-phase handlers
- *   ngx_http_jd_decision.c   one decision, from the person to the counter
+ *   ngx_http_jd_decision.c   one decision, from the person to the count
+ *   ngx_http_jd_counter.c    locations that tell their backend of a person
  *   ngx_http_jd_body.c       the request body, when a subject lies in it
  *   ngx_http_jd_subject.c    where the subject is in a request
  *   ngx_http_jd_variable.c   variables, and the header JD-Status
@@ -75,6 +76,7 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                  *gates;         /* NULL: off */
+    ngx_jd_list_t                *counter;       /* NULL: none */
     ngx_array_t                  *subjects;
     ngx_array_t                  *exempt;        /* predicates */
 
@@ -91,7 +93,7 @@ typedef struct {
     ngx_uint_t                    body;          /* NGX_HTTP_JD_BODY_* */
     ngx_uint_t                    status;        /* NGX_HTTP_JD_STATUS_* */
 
-    u_char                       *file;          /* of jd_gate */
+    u_char                       *file;          /* of jd_gate, jd_counter */
     ngx_uint_t                    line;
     u_char                       *brake_file;    /* of jd_brake, if any */
     ngx_uint_t                    brake_line;
@@ -105,7 +107,7 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                   locations;
-                                     /* of ngx_http_jd_location_t, all gated */
+                     /* of ngx_http_jd_location_t, all gated and counters */
     ngx_array_t                   brakes;
                                      /* of ngx_http_jd_brake_use_t */
 } ngx_http_jd_main_conf_t;
@@ -136,6 +138,7 @@ typedef struct {
 } ngx_http_jd_front_t;
 
 
+typedef struct ngx_http_jd_counter_s   ngx_http_jd_counter_t;
 typedef struct ngx_http_jd_decision_s  ngx_http_jd_decision_t;
 
 struct ngx_http_jd_decision_s {
@@ -169,6 +172,7 @@ typedef struct {
     ngx_str_t                     raw[NGX_HTTP_JD_SUBJECTS_MAX];
     ngx_uint_t                    raw_malformed; /* index of the line */
 
+    ngx_http_jd_counter_t        *counter;       /* an inquiry under way */
     ngx_table_elt_t              *backend;       /* our JD-Status */
 
     ngx_str_t                     body;
@@ -187,6 +191,25 @@ ngx_http_jd_ctx_t *ngx_http_jd_get_ctx(ngx_http_request_t *r);
 
 ngx_int_t ngx_http_jd_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_jd_log_handler(ngx_http_request_t *r);
+
+/*
+ * Who the request is about: ctx->conf, ctx->raw and ctx->reason. NGX_OK, or
+ * what the handler is to return: the body is being read.
+ */
+ngx_int_t ngx_http_jd_identify(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
+    ngx_http_jd_loc_conf_t *jlcf);
+
+/* The digests of that person, as this list makes them. */
+void ngx_http_jd_front(ngx_http_jd_ctx_t *ctx, ngx_jd_list_t *list,
+    ngx_http_jd_front_t *front);
+
+/* Puts the request to sleep until ngx_http_jd_confirmed(r) is called. */
+ngx_int_t ngx_http_jd_wait(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx);
+void ngx_http_jd_confirmed(void *data);
+
+/* The whole of a counter location, once its record is there. */
+ngx_int_t ngx_http_jd_counter_handler(ngx_http_request_t *r,
+    ngx_http_jd_ctx_t *ctx, ngx_http_jd_loc_conf_t *jlcf);
 
 /* A decision of this gate about this request, its front filled; or NULL. */
 ngx_http_jd_decision_t *ngx_http_jd_new_decision(ngx_http_request_t *r,
@@ -240,6 +263,8 @@ ngx_int_t ngx_http_jd_remove_inbound(ngx_http_request_t *r);
 /* JD-Status to the backend, and to the terminal. */
 ngx_int_t ngx_http_jd_tell_backend(ngx_http_request_t *r,
     ngx_http_jd_ctx_t *ctx);
+ngx_int_t ngx_http_jd_set_backend(ngx_http_request_t *r,
+    ngx_http_jd_ctx_t *ctx, ngx_str_t *value);
 ngx_int_t ngx_http_jd_tell_terminal(ngx_http_request_t *r,
     ngx_http_jd_decision_t *d);
 
@@ -283,6 +308,14 @@ char *ngx_http_jd_brake(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_jd_check_brake(ngx_conf_t *cf,
     ngx_http_jd_main_conf_t *jmcf, ngx_http_jd_loc_conf_t *conf,
     ngx_str_t *where);
+char *ngx_http_jd_counter(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* The list of this name, told of before or later; NULL after saying why. */
+ngx_jd_list_t *ngx_http_jd_list_arg(ngx_conf_t *cf, char *directive,
+    ngx_str_t *name);
+
+/* Keeps file and line of the directive being read, for what is said later. */
+void ngx_http_jd_stands(ngx_conf_t *cf, ngx_http_jd_loc_conf_t *jlcf);
 
 ngx_int_t ngx_http_jd_check(ngx_conf_t *cf, ngx_http_jd_main_conf_t *jmcf);
 

@@ -16,6 +16,8 @@ static ngx_int_t ngx_http_jd_check_location(ngx_conf_t *cf,
     ngx_http_jd_main_conf_t *jmcf, ngx_http_jd_location_t *location);
 static void ngx_http_jd_note_enforced(ngx_http_jd_loc_conf_t *conf,
     ngx_str_t *where);
+static ngx_uint_t ngx_http_jd_lenient(ngx_http_jd_loc_conf_t *conf);
+static char *ngx_http_jd_directive(ngx_http_jd_loc_conf_t *conf);
 static ngx_int_t ngx_http_jd_check_return(ngx_conf_t *cf,
     ngx_http_jd_location_t *location, ngx_str_t *where);
 static ngx_uint_t ngx_http_jd_find_answer(ngx_array_t *codes);
@@ -72,12 +74,14 @@ ngx_http_jd_check_location(ngx_conf_t *cf, ngx_http_jd_main_conf_t *jmcf,
         }
 
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"jd_gate\" in %V has no \"jd_subject\" in %s:%ui",
-                      &where, conf->file, conf->line);
+                      "\"%s\" in %V has no \"jd_subject\" in %s:%ui",
+                      ngx_http_jd_directive(conf), &where, conf->file,
+                      conf->line);
         return NGX_ERROR;
     }
 
-    if (!conf->dry_run && conf->desk_url.len == 0 && conf->desk_phone.len == 0)
+    if (conf->gates && !conf->dry_run
+        && conf->desk_url.len == 0 && conf->desk_phone.len == 0)
     {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"jd_dry_run off\" in %V needs \"jd_contest\", the "
@@ -86,11 +90,12 @@ ngx_http_jd_check_location(ngx_conf_t *cf, ngx_http_jd_main_conf_t *jmcf,
         return NGX_ERROR;
     }
 
-    if (!conf->dry_run) {
+    if (conf->gates && !conf->dry_run) {
         ngx_http_jd_note_enforced(conf, &where);
     }
 
-    if (ngx_http_jd_check_brake(cf, jmcf, conf, &where) != NGX_OK
+    if ((conf->gates
+         && ngx_http_jd_check_brake(cf, jmcf, conf, &where) != NGX_OK)
         || ngx_http_jd_check_return(cf, location, &where) != NGX_OK
         || ngx_http_jd_check_buffering(cf, location, &where) != NGX_OK)
     {
@@ -138,6 +143,22 @@ ngx_http_jd_note_enforced(ngx_http_jd_loc_conf_t *conf, ngx_str_t *where)
 }
 
 
+/* what a location may do wrongly as long as nobody relies on it */
+
+static ngx_uint_t
+ngx_http_jd_lenient(ngx_http_jd_loc_conf_t *conf)
+{
+    return conf->dry_run && conf->counter == NULL;
+}
+
+
+static char *
+ngx_http_jd_directive(ngx_http_jd_loc_conf_t *conf)
+{
+    return conf->counter ? "jd_counter" : "jd_gate";
+}
+
+
 /* a "return" answers in the rewrite phase, before any gate */
 
 static ngx_int_t
@@ -162,21 +183,23 @@ ngx_http_jd_check_return(ngx_conf_t *cf, ngx_http_jd_location_t *location,
     switch (ngx_http_jd_find_answer(*codes)) {
 
     case NGX_HTTP_JD_RETURN:
-        level = conf->dry_run ? NGX_LOG_WARN : NGX_LOG_EMERG;
+        level = ngx_http_jd_lenient(conf) ? NGX_LOG_WARN : NGX_LOG_EMERG;
 
         ngx_log_error(level, cf->log, 0,
-                      "\"jd_gate\" in %V is never reached: \"return\" answers "
+                      "\"%s\" in %V is never reached: \"return\" answers "
                       "before it, answer in another location that "
                       "\"try_files\" leads to, in %s:%ui",
-                      where, conf->file, conf->line);
+                      ngx_http_jd_directive(conf), where, conf->file,
+                      conf->line);
 
-        return conf->dry_run ? NGX_OK : NGX_ERROR;
+        return ngx_http_jd_lenient(conf) ? NGX_OK : NGX_ERROR;
 
     case NGX_HTTP_JD_REDIRECT:
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "\"jd_gate\" in %V is not reached by requests that a "
+                      "\"%s\" in %V is not reached by requests that a "
                       "\"rewrite\" of this location redirects, in %s:%ui",
-                      where, conf->file, conf->line);
+                      ngx_http_jd_directive(conf), where, conf->file,
+                      conf->line);
 
         return NGX_OK;
 
@@ -262,7 +285,7 @@ ngx_http_jd_check_buffering(ngx_conf_t *cf, ngx_http_jd_location_t *location,
         return NGX_OK;
     }
 
-    if (conf->dry_run) {
+    if (ngx_http_jd_lenient(conf)) {
         conf->unbuffered = 1;
 
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
@@ -333,6 +356,14 @@ ngx_http_jd_list_gates(ngx_conf_t *cf, ngx_http_jd_location_t *location,
 {
     ngx_uint_t           i;
     ngx_http_jd_gate_t  *gate;
+
+    if (location->conf->counter) {
+        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                      "jd: %V, list \"%V\": counter, tells the backend of a "
+                      "person's orders", where,
+                      &location->conf->counter->name);
+        return;
+    }
 
     gate = location->conf->gates->elts;
 

@@ -9,8 +9,6 @@
 #include "ngx_http_jd.h"
 
 
-static void ngx_http_jd_front(ngx_http_jd_ctx_t *ctx, ngx_jd_list_t *list,
-    ngx_http_jd_front_t *front);
 static void ngx_http_jd_listed(ngx_http_jd_decision_t *d);
 static ngx_uint_t ngx_http_jd_rank(ngx_http_jd_decision_t *d);
 static void ngx_http_jd_log(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
@@ -51,7 +49,7 @@ ngx_http_jd_new_decision(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
 
 /* the digests of all lines; those of one scheme must be of one person */
 
-static void
+void
 ngx_http_jd_front(ngx_http_jd_ctx_t *ctx, ngx_jd_list_t *list,
     ngx_http_jd_front_t *front)
 {

@@ -21,9 +21,6 @@ static ngx_int_t ngx_http_jd_look_up(ngx_http_request_t *r,
     ngx_http_jd_ctx_t *ctx, ngx_http_jd_decision_t *d);
 static void ngx_http_jd_take(ngx_http_jd_decision_t *d, jd_reason_t reason,
     ngx_jd_verdict_t *verdict);
-static ngx_int_t ngx_http_jd_wait(ngx_http_request_t *r,
-    ngx_http_jd_ctx_t *ctx);
-static void ngx_http_jd_confirmed(void *data);
 
 
 ngx_int_t
@@ -35,7 +32,7 @@ ngx_http_jd_handler(ngx_http_request_t *r)
 
     jlcf = ngx_http_get_module_loc_conf(r, ngx_http_jd_module);
 
-    if (jlcf->gates == NULL || r != r->main) {
+    if ((jlcf->gates == NULL && jlcf->counter == NULL) || r != r->main) {
         return NGX_DECLINED;
     }
 
@@ -59,6 +56,10 @@ ngx_http_jd_handler(ngx_http_request_t *r)
 
     if (ctx->waiting || ctx->body_reading) {
         return NGX_AGAIN;
+    }
+
+    if (jlcf->gates == NULL) {
+        return ngx_http_jd_counter_handler(r, ctx, jlcf);
     }
 
     if (ctx->current == NULL) {
@@ -158,6 +159,7 @@ ngx_http_jd_create_ctx(ngx_http_request_t *r)
     ctx->decisions = NULL;
     ctx->shown = NULL;
     ctx->current = NULL;
+    ctx->counter = NULL;
     ctx->backend = NULL;
 
     ctx->body_in_call = 0;
@@ -194,8 +196,32 @@ ngx_http_jd_begin(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
         && ngx_http_test_predicates(r, jlcf->exempt) == NGX_DECLINED)
     {
         ctx->reason = JD_REASON_EXEMPT;
-        goto known;
+
+    } else {
+        rc = ngx_http_jd_identify(r, ctx, jlcf);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
+
+    gate = jlcf->gates->elts;
+
+    ctx->current = ngx_http_jd_new_decision(r, ctx, &gate[0]);
+
+    /* no memory: pass; the log-phase handler counts it */
+
+    return ctx->current ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_jd_identify(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
+    ngx_http_jd_loc_conf_t *jlcf)
+{
+    ngx_int_t  rc;
+
+    ctx->conf = jlcf;
 
     rc = NGX_OK;
 
@@ -231,15 +257,7 @@ ngx_http_jd_begin(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
         break;
     }
 
-known:
-
-    gate = jlcf->gates->elts;
-
-    ctx->current = ngx_http_jd_new_decision(r, ctx, &gate[0]);
-
-    /* no memory: pass; the log-phase handler counts it */
-
-    return ctx->current ? NGX_OK : NGX_DECLINED;
+    return NGX_OK;
 }
 
 
@@ -374,7 +392,7 @@ ngx_http_jd_take(ngx_http_jd_decision_t *d, jd_reason_t reason,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_jd_wait(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx)
 {
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
@@ -394,7 +412,7 @@ ngx_http_jd_wait(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx)
 }
 
 
-static void
+void
 ngx_http_jd_confirmed(void *data)
 {
     ngx_http_request_t *r = data;

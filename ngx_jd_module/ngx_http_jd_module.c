@@ -62,6 +62,13 @@ static ngx_command_t  ngx_http_jd_commands[] = {
       0,
       NULL },
 
+    { ngx_string("jd_counter"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_jd_counter,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("jd_subject"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
       ngx_http_jd_subject,
@@ -226,6 +233,7 @@ ngx_http_jd_create_loc_conf(ngx_conf_t *cf)
      */
 
     conf->gates = NGX_CONF_UNSET_PTR;
+    conf->counter = NGX_CONF_UNSET_PTR;
     conf->subjects = NGX_CONF_UNSET_PTR;
     conf->exempt = NGX_CONF_UNSET_PTR;
     conf->dry_run = NGX_CONF_UNSET;
@@ -250,7 +258,7 @@ ngx_http_jd_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_jd_location_t   *location;
     ngx_http_jd_main_conf_t  *jmcf;
 
-    if (conf->gates == NGX_CONF_UNSET_PTR) {
+    if (conf->file == NULL) {
         conf->file = prev->file;
         conf->line = prev->line;
     }
@@ -265,7 +273,13 @@ ngx_http_jd_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->desk_phone = prev->desk_phone;
     }
 
+    if (conf->counter == NGX_CONF_UNSET_PTR && conf->own) {
+        /* a gate inside a counter's location replaces it */
+        conf->counter = NULL;
+    }
+
     ngx_conf_merge_ptr_value(conf->gates, prev->gates, NULL);
+    ngx_conf_merge_ptr_value(conf->counter, prev->counter, NULL);
     ngx_conf_merge_ptr_value(conf->subjects, prev->subjects, NULL);
     ngx_conf_merge_ptr_value(conf->exempt, prev->exempt, NULL);
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 1);
@@ -280,8 +294,16 @@ ngx_http_jd_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_ptr_value(conf->brake, prev->brake, &ngx_http_jd_no_brake);
 
-    if (conf->gates == NULL) {
+    if (conf->gates == NULL && conf->counter == NULL) {
         return NGX_CONF_OK;
+    }
+
+    if (conf->gates && conf->counter) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"jd_counter\" beside \"jd_gate\", in %s:%ui: a "
+                           "counter is ungated, write \"jd_gate off\" where "
+                           "a gate is inherited", conf->file, conf->line);
+        return NGX_CONF_ERROR;
     }
 
     ngx_http_jd_derive(conf);
@@ -382,15 +404,7 @@ ngx_http_jd_gate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (!jd_list_name_ok((char *) value[1].data, value[1].len)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid list name \"%V\" in \"jd_gate\", "
-                           "it is of a-z, 0-9 and \"_\", at most %d",
-                           &value[1], JD_LIST_NAME_MAX);
-        return NGX_CONF_ERROR;
-    }
-
-    list = ngx_jd_list_ref(cf, &value[1]);
+    list = ngx_http_jd_list_arg(cf, "jd_gate", &value[1]);
     if (list == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -403,8 +417,7 @@ ngx_http_jd_gate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         jlcf->own = 1;
-        jlcf->file = cf->conf_file->file.name.data;
-        jlcf->line = cf->conf_file->line;
+        ngx_http_jd_stands(cf, jlcf);
     }
 
     gate = jlcf->gates->elts;
@@ -424,6 +437,29 @@ ngx_http_jd_gate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     gate->measure = bit;
 
     return NGX_CONF_OK;
+}
+
+
+ngx_jd_list_t *
+ngx_http_jd_list_arg(ngx_conf_t *cf, char *directive, ngx_str_t *name)
+{
+    if (!jd_list_name_ok((char *) name->data, name->len)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid list name \"%V\" in \"%s\", "
+                           "it is of a-z, 0-9 and \"_\", at most %d",
+                           name, directive, JD_LIST_NAME_MAX);
+        return NULL;
+    }
+
+    return ngx_jd_list_ref(cf, name);
+}
+
+
+void
+ngx_http_jd_stands(ngx_conf_t *cf, ngx_http_jd_loc_conf_t *jlcf)
+{
+    jlcf->file = cf->conf_file->file.name.data;
+    jlcf->line = cf->conf_file->line;
 }
 
 

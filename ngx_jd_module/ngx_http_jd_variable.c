@@ -482,11 +482,25 @@ ngx_http_jd_tell_terminal(ngx_http_request_t *r, ngx_http_jd_decision_t *d)
 ngx_int_t
 ngx_http_jd_tell_backend(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx)
 {
-    ngx_table_elt_t  *h;
+    ngx_str_t  value;
 
     if (ctx->shown == NULL || ctx->shown->reason == JD_REASON_CLEAR) {
         return NGX_OK;
     }
+
+    if (ngx_http_jd_header_value(r, ctx->shown, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_jd_set_backend(r, ctx, &value);
+}
+
+
+ngx_int_t
+ngx_http_jd_set_backend(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
 
     h = ctx->backend;
 
@@ -505,7 +519,9 @@ ngx_http_jd_tell_backend(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx)
         ctx->backend = h;
     }
 
-    return ngx_http_jd_header_value(r, ctx->shown, &h->value);
+    h->value = *value;
+
+    return NGX_OK;
 }
 
 

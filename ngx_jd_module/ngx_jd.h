@@ -308,6 +308,28 @@ typedef struct {
     const jd_key_t  *key;                  /* that the record verified under; the configuration's */
 } ngx_jd_verdict_t;
 
+
+/* One order of a person, as a counter is told of it; of `v` the order, its texts and its terms. */
+typedef struct {
+    ngx_jd_verdict_t  v;
+    jd_state_t    state;
+    uint16_t      measures;
+    uint16_t      lifted;                  /* of these */
+    time_t        stay;                    /* 0: none; JD_STAY_FOREVER: no end */
+    time_t        link_until;              /* JD_LINK_OPEN: no end */
+} ngx_jd_person_order_t;
+
+/* What a person is told at the counter. Orders that are over are not among them. */
+typedef struct {
+    jd_reason_t   reason;                  /* LISTED: there are orders; NOT_LISTED; STALE, CLOCK: orders may be there, nothing is
+                                              enforced; UNCONFIRMED: nothing is known */
+    ngx_uint_t    n;
+    ngx_jd_person_order_t  *orders;
+    uint16_t      observed;                /* measures of orders that are only observed */
+    time_t        age;                     /* of the list; -1: not known */
+} ngx_jd_person_t;
+
+
 typedef void (*ngx_jd_confirm_pt)(void *data);
 
 /*
@@ -320,6 +342,10 @@ typedef void (*ngx_jd_confirm_pt)(void *data);
  */
 ngx_int_t ngx_jd_confirm(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN], ngx_uint_t measure_bit,
     ngx_pool_t *pool, ngx_log_t *log, ngx_jd_verdict_t *verdict, ngx_jd_confirm_pt handler, void *data);
+
+/* The same question, answered with all orders of the person in the record. */
+ngx_int_t ngx_jd_confirm_person(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN], ngx_pool_t *pool, ngx_log_t *log,
+    ngx_jd_person_t *person, ngx_jd_confirm_pt handler, void *data);
 
 
 /*
@@ -450,6 +476,10 @@ ngx_jd_fault_e ngx_jd_reply_meta(ngx_jd_list_t *list, struct redisReply *reply, 
  */
 jd_reason_t ngx_jd_reply_verdict(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN], ngx_uint_t measure_bit,
     struct redisReply *reply, ngx_pool_t *pool, ngx_jd_verdict_t *v);
+
+/* The orders of the person of one digest: the reason, and the rest of `person`, zeroed before, with its strings in `pool`. */
+jd_reason_t ngx_jd_reply_person(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN], struct redisReply *reply,
+    ngx_pool_t *pool, ngx_jd_person_t *person);
 
 
 /* follow: process slot 0 only. The follower stops by itself when another process claims the zone, or at quit. */

@@ -55,10 +55,14 @@ typedef struct {
     ngx_event_t           timer;
     ngx_uint_t            measure_bit;
     ngx_pool_t           *pool;
-    ngx_jd_verdict_t     *verdict;
+    ngx_jd_verdict_t     *verdict;             /* of one measure, or */
+    ngx_jd_person_t      *person;              /* of the whole record */
 } ngx_jd_waiter_t;
 
 
+static ngx_int_t ngx_jd_confirm_wait(ngx_jd_list_t *list,
+    const u_char digest[JD_DIGEST_LEN], ngx_pool_t *pool, ngx_log_t *log,
+    ngx_jd_waiter_t *ask);
 static ngx_jd_confirm_t *ngx_jd_confirm_find(ngx_jd_asker_t *asker,
     const u_char digest[JD_DIGEST_LEN]);
 static ngx_jd_confirm_t *ngx_jd_confirm_ask(ngx_jd_asker_t *asker,
@@ -71,6 +75,7 @@ static void ngx_jd_confirm_on_error(ngx_jd_confirm_t *confirm,
 static void ngx_jd_confirm_answer(ngx_jd_confirm_t *confirm,
     redisReply *reply);
 static void ngx_jd_confirm_wake(ngx_jd_waiter_t *waiter);
+static jd_reason_t *ngx_jd_confirm_reason(ngx_jd_waiter_t *waiter);
 static void ngx_jd_confirm_detach(ngx_jd_waiter_t *waiter);
 static void ngx_jd_confirm_timer_handler(ngx_event_t *ev);
 static void ngx_jd_confirm_cleanup(void *data);
@@ -91,13 +96,51 @@ ngx_jd_confirm(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
     ngx_uint_t measure_bit, ngx_pool_t *pool, ngx_log_t *log,
     ngx_jd_verdict_t *verdict, ngx_jd_confirm_pt handler, void *data)
 {
+    ngx_jd_waiter_t  ask;
+
+    ngx_memzero(verdict, sizeof(ngx_jd_verdict_t));
+    verdict->reason = JD_REASON_UNCONFIRMED;
+
+    ngx_memzero(&ask, sizeof(ngx_jd_waiter_t));
+    ask.data = data;
+    ask.handler = handler;
+    ask.measure_bit = measure_bit;
+    ask.verdict = verdict;
+
+    return ngx_jd_confirm_wait(list, digest, pool, log, &ask);
+}
+
+
+ngx_int_t
+ngx_jd_confirm_person(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
+    ngx_pool_t *pool, ngx_log_t *log, ngx_jd_person_t *person,
+    ngx_jd_confirm_pt handler, void *data)
+{
+    ngx_jd_waiter_t  ask;
+
+    ngx_memzero(person, sizeof(ngx_jd_person_t));
+    person->reason = JD_REASON_UNCONFIRMED;
+    person->age = -1;
+
+    ngx_memzero(&ask, sizeof(ngx_jd_waiter_t));
+    ask.data = data;
+    ask.handler = handler;
+    ask.person = person;
+
+    return ngx_jd_confirm_wait(list, digest, pool, log, &ask);
+}
+
+
+/* A waiter like `ask`, for a question of its own or one that it joins. */
+
+static ngx_int_t
+ngx_jd_confirm_wait(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
+    ngx_pool_t *pool, ngx_log_t *log, ngx_jd_waiter_t *ask)
+{
     ngx_jd_asker_t      *asker;
     ngx_jd_waiter_t     *waiter;
     ngx_jd_confirm_t    *confirm;
     ngx_pool_cleanup_t  *cln;
-
-    ngx_memzero(verdict, sizeof(ngx_jd_verdict_t));
-    verdict->reason = JD_REASON_UNCONFIRMED;
 
     if (list->confirm_link == NULL) {
         return NGX_DONE;
@@ -116,7 +159,7 @@ ngx_jd_confirm(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
     }
 
     waiter = cln->data;
-    ngx_memzero(waiter, sizeof(ngx_jd_waiter_t));
+    *waiter = *ask;
 
     confirm = ngx_jd_confirm_find(asker, digest);
 
@@ -130,13 +173,9 @@ ngx_jd_confirm(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
 
     cln->handler = ngx_jd_confirm_cleanup;
 
-    waiter->data = data;
     waiter->confirm = confirm;
-    waiter->handler = handler;
     waiter->ident = -1;
-    waiter->measure_bit = measure_bit;
     waiter->pool = pool;
-    waiter->verdict = verdict;
 
     ngx_queue_insert_tail(&confirm->waiters, &waiter->queue);
 
@@ -388,6 +427,7 @@ static void
 ngx_jd_confirm_answer(ngx_jd_confirm_t *confirm, redisReply *reply)
 {
     ngx_queue_t      *q;
+    jd_reason_t      *reason;
     ngx_jd_asker_t   *asker;
     ngx_jd_waiter_t  *waiter;
 
@@ -398,12 +438,17 @@ ngx_jd_confirm_answer(ngx_jd_confirm_t *confirm, redisReply *reply)
         waiter = ngx_queue_data(q, ngx_jd_waiter_t, queue);
 
         if (reply) {
-            waiter->verdict->reason =
-                ngx_jd_reply_verdict(asker->list, confirm->digest,
-                                     waiter->measure_bit, reply,
-                                     waiter->pool, waiter->verdict);
+            reason = ngx_jd_confirm_reason(waiter);
 
-            if (waiter->verdict->reason != JD_REASON_UNCONFIRMED) {
+            *reason = waiter->person
+                      ? ngx_jd_reply_person(asker->list, confirm->digest,
+                                            reply, waiter->pool,
+                                            waiter->person)
+                      : ngx_jd_reply_verdict(asker->list, confirm->digest,
+                                             waiter->measure_bit, reply,
+                                             waiter->pool, waiter->verdict);
+
+            if (*reason != JD_REASON_UNCONFIRMED) {
                 ngx_jd_link_proven(asker->link);
             }
         }
@@ -423,13 +468,21 @@ ngx_jd_confirm_wake(ngx_jd_waiter_t *waiter)
 
     list = waiter->confirm->asker->list;
 
-    if (waiter->verdict->reason == JD_REASON_UNCONFIRMED) {
+    if (*ngx_jd_confirm_reason(waiter) == JD_REASON_UNCONFIRMED) {
         ngx_jd_counter_add(&list->counters->confirm_errors, 1);
     }
 
     ngx_jd_confirm_detach(waiter);
 
     waiter->handler(waiter->data);
+}
+
+
+static jd_reason_t *
+ngx_jd_confirm_reason(ngx_jd_waiter_t *waiter)
+{
+    return waiter->person ? &waiter->person->reason
+                          : &waiter->verdict->reason;
 }
 
 

@@ -1,7 +1,7 @@
 
 /*
  * ngx_jd_reply.c - what Redis's replies mean: a fault, the list's meta, the
- * verdict over one digest.
+ * verdict over one digest, the orders of one person.
  */
 
 
@@ -14,6 +14,22 @@
 #define NGX_JD_CHINA_OFFSET_SEC  (8 * 3600)
 
 
+/* what the confirm script's reply says, decoded; points into the reply */
+typedef struct {
+    jd_meta_t         meta;
+    const jd_key_t   *key;
+    jd_clocks_t       clocks;
+    unsigned          n;
+    uint16_t          observed;
+    jd_order_t        orders[JD_ORDERS_MAX];
+    jd_relief_t       relief[JD_ORDERS_MAX];
+    redisReply      **grounds;
+} ngx_jd_confirmed_t;
+
+
+static ngx_int_t ngx_jd_reply_read(ngx_jd_list_t *list,
+    const u_char digest[JD_DIGEST_LEN], redisReply *reply,
+    ngx_jd_confirmed_t *c);
 static ngx_int_t ngx_jd_reply_relief(redisReply *reply, ngx_uint_t n,
     jd_relief_t *relief);
 static ngx_int_t ngx_jd_reply_stays(redisReply *reply, ngx_uint_t n,
@@ -135,78 +151,34 @@ ngx_jd_reply_verdict(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
     ngx_uint_t measure_bit, redisReply *reply, ngx_pool_t *pool,
     ngx_jd_verdict_t *v)
 {
-    int              which;
-    uint16_t         observed;
-    unsigned         n;
-    jd_meta_t        m;
-    jd_order_t       orders[JD_ORDERS_MAX];
-    redisReply      *record, *grounds;
-    jd_clocks_t      clocks;
-    jd_reason_t      reason;
-    jd_relief_t      relief[JD_ORDERS_MAX];
-    const jd_key_t  *key;
+    int                 which;
+    jd_reason_t         reason;
+    ngx_jd_confirmed_t  c;
 
-    /* without a list to read in the script returns meta alone */
-
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5
-        || ngx_jd_reply_meta(list, reply->element[0], &m, &key)
-           != NGX_JD_FAULT_NONE
-        || ngx_jd_zone_fresh(list, &m) != NGX_OK)
-    {
+    if (ngx_jd_reply_read(list, digest, reply, &c) != NGX_OK) {
         return JD_REASON_UNCONFIRMED;
     }
 
-    /* nginx's cached time may be as old as this turn of the event loop */
+    v->age = jd_policy_age(&c.clocks);
+    v->era = c.meta.era;
+    v->last_id = c.meta.last_id;
+    v->key = c.key;
 
-    ngx_jd_zone_clocks(list, &clocks);
-    clocks.now = time(NULL);
-    clocks.office_now = ngx_max(clocks.office_now, m.office_at);
-
-    v->age = jd_policy_age(&clocks);
-    v->era = m.era;
-    v->last_id = m.last_id;
-    v->key = key;
-
-    record = reply->element[1];
-    grounds = reply->element[3];
-    n = 0;
-    observed = 0;
-
-    if (record->type == REDIS_REPLY_STRING) {
-
-        if (jd_record_decode(key, digest, m.era, (uint8_t *) record->str,
-                             record->len, &observed, orders, &n)
-            != JD_RECORD_OK)
-        {
-            return JD_REASON_UNCONFIRMED;
-        }
-
-    } else if (record->type != REDIS_REPLY_NIL) {
-        return JD_REASON_UNCONFIRMED;
-    }
-
-    if (ngx_jd_reply_relief(reply->element[2], n, relief) != NGX_OK
-        || ngx_jd_reply_stays(reply->element[4], n, relief) != NGX_OK
-        || grounds->type != REDIS_REPLY_ARRAY || grounds->elements != n)
-    {
-        return JD_REASON_UNCONFIRMED;
-    }
-
-    reason = jd_policy_decide(&clocks, measure_bit, orders, relief, n,
-                              observed, &which);
+    reason = jd_policy_decide(&c.clocks, measure_bit, c.orders, c.relief, c.n,
+                              c.observed, &which);
 
     if (which < 0) {
         return reason;
     }
 
-    if (ngx_jd_verdict_order(v, pool, &orders[which]) != NGX_OK) {
+    if (ngx_jd_verdict_order(v, pool, &c.orders[which]) != NGX_OK) {
         return JD_REASON_UNCONFIRMED;
     }
 
     /* no denial without a basis that can be named */
 
-    if (ngx_jd_verdict_grounds(v, pool, key, &orders[which],
-                               grounds->element[which])
+    if (ngx_jd_verdict_grounds(v, pool, c.key, &c.orders[which],
+                               c.grounds[which])
         != NGX_OK
         && reason == JD_REASON_LISTED)
     {
@@ -214,6 +186,127 @@ ngx_jd_reply_verdict(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
     }
 
     return reason;
+}
+
+
+jd_reason_t
+ngx_jd_reply_person(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
+    redisReply *reply, ngx_pool_t *pool, ngx_jd_person_t *person)
+{
+    int                     which;
+    ngx_uint_t              i;
+    jd_state_t              state;
+    jd_reason_t             reason;
+    ngx_jd_confirmed_t      c;
+    ngx_jd_person_order_t  *o;
+
+    if (ngx_jd_reply_read(list, digest, reply, &c) != NGX_OK) {
+        return JD_REASON_UNCONFIRMED;
+    }
+
+    person->age = jd_policy_age(&c.clocks);
+
+    if (c.n) {
+        person->orders = ngx_pcalloc(pool,
+                                     c.n * sizeof(ngx_jd_person_order_t));
+        if (person->orders == NULL) {
+            return JD_REASON_UNCONFIRMED;
+        }
+    }
+
+    for (i = 0; i < c.n; i++) {
+
+        state = jd_policy_state(&c.clocks, &c.orders[i], &c.relief[i]);
+
+        if (state == JD_STATE_OVER) {
+            continue;
+        }
+
+        o = &person->orders[person->n];
+
+        o->state = state;
+        o->measures = c.orders[i].measures;
+        o->lifted = c.relief[i].lifted & c.orders[i].measures;
+        o->stay = (time_t) c.relief[i].stay;
+        o->link_until = (time_t) c.orders[i].link_until;
+
+        /* texts that are missing or do not verify are left out */
+
+        if (ngx_jd_verdict_order(&o->v, pool, &c.orders[i]) != NGX_OK
+            || ngx_jd_verdict_grounds(&o->v, pool, c.key, &c.orders[i],
+                                      c.grounds[i])
+               == NGX_ERROR)
+        {
+            return JD_REASON_UNCONFIRMED;
+        }
+
+        person->n++;
+    }
+
+    person->observed = c.observed;
+
+    /* of no orders: STALE, CLOCK, or NOT_LISTED when the list counts */
+
+    reason = jd_policy_decide(&c.clocks, 0, NULL, NULL, 0, 0, &which);
+
+    return reason == JD_REASON_NOT_LISTED && person->n ? JD_REASON_LISTED
+                                                       : reason;
+}
+
+
+/* Everything of a reply that is certain; NGX_ERROR: it is not. */
+
+static ngx_int_t
+ngx_jd_reply_read(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
+    redisReply *reply, ngx_jd_confirmed_t *c)
+{
+    redisReply  *record, *grounds;
+
+    /* without a list to read in the script returns meta alone */
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5
+        || ngx_jd_reply_meta(list, reply->element[0], &c->meta, &c->key)
+           != NGX_JD_FAULT_NONE
+        || ngx_jd_zone_fresh(list, &c->meta) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* nginx's cached time may be as old as this turn of the event loop */
+
+    ngx_jd_zone_clocks(list, &c->clocks);
+    c->clocks.now = time(NULL);
+    c->clocks.office_now = ngx_max(c->clocks.office_now, c->meta.office_at);
+
+    record = reply->element[1];
+    grounds = reply->element[3];
+    c->n = 0;
+    c->observed = 0;
+
+    if (record->type == REDIS_REPLY_STRING) {
+
+        if (jd_record_decode(c->key, digest, c->meta.era,
+                             (uint8_t *) record->str, record->len,
+                             &c->observed, c->orders, &c->n)
+            != JD_RECORD_OK)
+        {
+            return NGX_ERROR;
+        }
+
+    } else if (record->type != REDIS_REPLY_NIL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_jd_reply_relief(reply->element[2], c->n, c->relief) != NGX_OK
+        || ngx_jd_reply_stays(reply->element[4], c->n, c->relief) != NGX_OK
+        || grounds->type != REDIS_REPLY_ARRAY || grounds->elements != c->n)
+    {
+        return NGX_ERROR;
+    }
+
+    c->grounds = grounds->element;
+
+    return NGX_OK;
 }
 
 

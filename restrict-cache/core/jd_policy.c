@@ -10,6 +10,10 @@ const char *const jd_reason_names[JD_REASON_N] = {
     "braked", "unaccounted", "listed",
 };
 
+const char *const jd_state_names[JD_STATE_N] = {
+    "over", "lifted", "to_come", "stayed", "observe", "in_force",
+};
+
 static int64_t later(int64_t a, int64_t b)
 {
     return a > b ? a : b;
@@ -52,6 +56,30 @@ int jd_policy_in_force(const jd_clocks_t *c, const jd_order_t *o)
 int jd_policy_stayed(const jd_clocks_t *c, int64_t stay)
 {
     return c->now < stay || c->office_now < stay;
+}
+
+/* 1 when one of the clocks is at or past `until`. */
+static int past(const jd_clocks_t *c, int64_t until)
+{
+    return c->now >= until || c->office_now >= until;
+}
+
+jd_state_t jd_policy_state(const jd_clocks_t *c, const jd_order_t *o, const jd_relief_t *r)
+{
+    if (past(c, o->until) || (o->flags & JD_ORDER_LINKED && past(c, o->link_until))) {
+        return JD_STATE_OVER;
+    }
+    if ((o->measures & ~r->lifted) == 0) {
+        return JD_STATE_LIFTED;
+    }
+    if (!jd_policy_in_force(c, o)) {
+        return JD_STATE_TO_COME;
+    }
+    if (jd_policy_stayed(c, r->stay)) {
+        return JD_STATE_STAYED;
+    }
+    return o->flags & (JD_ORDER_OBSERVE | JD_ORDER_OBJECTION) || r->objection ? JD_STATE_OBSERVE
+                                                                              : JD_STATE_IN_FORCE;
 }
 
 /* What one order alone would make of the request. */

@@ -53,6 +53,22 @@ int jd_policy_in_force(const jd_clocks_t *c, const jd_order_t *o);
 /* 1 when a stay until this second counts: while either clock is before it, for the person's good. */
 int jd_policy_stayed(const jd_clocks_t *c, int64_t stay);
 
+/* Where an order stands for a person, whatever the measure; the first that applies. Names: jd_state_names. */
+typedef enum {
+    JD_STATE_OVER,            /* one of the clocks is past its end, or the link's */
+    JD_STATE_LIFTED,          /* wholly */
+    JD_STATE_TO_COME,         /* not begun by both clocks, or the link not */
+    JD_STATE_STAYED,
+    JD_STATE_OBSERVE,         /* under objection */
+    JD_STATE_IN_FORCE,
+    JD_STATE_N
+} jd_state_t;
+
+/* "over lifted to_come stayed observe in_force" */
+extern const char *const jd_state_names[JD_STATE_N];
+
+jd_state_t jd_policy_state(const jd_clocks_t *c, const jd_order_t *o, const jd_relief_t *r);
+
 /*
  * Decides over a confirmed set: `orders` and `relief` side by side (all zero where there is none), and the mask of what is only observed.
  * relief[i].stay is the latest of the order's own stay, the subject's, and its holder's: the caller joins them.

@@ -28,6 +28,15 @@ WRONG = [
     ("jd_gate credit bus.ride; jd_gate off;", '"jd_gate" directive is duplicate'),
     ("jd_gate credit bus.ride; jd_gate credit bus.ride;", '"jd_gate" directive is duplicate'),
     ("jd_gate credit bus.ride;", '"jd_gate" in location "/x" of server "bus.example" has no "jd_subject"'),
+    ("jd_counter;", 'invalid number of arguments in "jd_counter"'),
+    ("jd_counter Credit;", 'invalid list name "Credit" in "jd_counter"'),
+    ("jd_counter debit; jd_subject card header:A;", "debit"),
+    ("jd_counter credit; jd_counter credit;", '"jd_counter" directive is duplicate'),
+    ("jd_counter credit;", '"jd_counter" in location "/x" of server "bus.example" has no "jd_subject"'),
+    (GATE + "jd_counter credit;", '"jd_counter" beside "jd_gate"'),
+    ("jd_counter credit;" + GATE, '"jd_counter" beside "jd_gate"'),
+    ("jd_counter credit; jd_subject card header:A; return 204;", '"jd_counter" in location "/x" of server "bus.example" is never reached'),
+    ("jd_counter credit; jd_subject card json:/c; proxy_request_buffering off;" + PASS, '"proxy_request_buffering off" in location "/x"'),
     ("jd_subject card;", 'invalid number of arguments in "jd_subject"'),
     ("jd_subject passport header:A;", 'unknown scheme "passport" in "jd_subject", known are: cnid, uscc'),
     ("jd_subject card body:A;", 'invalid place "body:A" in "jd_subject"'),
@@ -84,6 +93,21 @@ def test_unbuffered_is_inherited(world):
               + ENFORCE + PASS + "}")
     code, said, _ = nginx_t(world, server)
     assert code != 0 and "proxy_request_buffering off" in said
+
+
+def test_a_counter_where_a_gate_is_inherited(world):
+    """Refused, as it would open what is gated; said clearly it stands."""
+    world.allow.append(r"\[emerg\]")
+    inside = "location /x {{ jd_counter credit; {} {} }}"
+    for where in ("server", "http"):
+        outer = GATE if where == "server" else ""
+        http = GATE if where == "http" else ""
+        code, said, _ = nginx_t(world, outer + inside.format("", PASS), http)
+        assert code != 0 and '"jd_counter" beside "jd_gate"' in said and '"jd_gate off"' in said, said
+        code, said, _ = nginx_t(world, outer + inside.format("jd_gate off;", PASS), http)
+        assert code == 0 and 'jd: location "/x" of server "bus.example", list "credit": counter' in said, said
+    code, said, _ = nginx_t(world, "jd_counter credit;")
+    assert code != 0 and '"jd_counter" directive is not allowed here' in said, said
 
 
 def test_list_and_warnings(world):

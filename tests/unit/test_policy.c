@@ -167,6 +167,37 @@ static void observed(void **state)
     check_mask(&c, 0, NULL, NULL, 0, 1, JD_REASON_STALE, -1);
 }
 
+/* The state of an order, whatever the measure, agrees with what a request would meet. */
+static void states(void **state)
+{
+    jd_order_t o = order("A", 3, NOW + 1000, JD_ORDER_LINKED);
+    jd_relief_t none = {0}, bus = {1, 0, 0}, both = {3, 0, 0}, stayed = {0, 1, NOW + 1};
+    jd_relief_t objection = {1, 1, 0};
+    jd_clocks_t c = fresh;
+
+    (void) state;
+    o.link_from = NOW - 10;
+    o.link_until = NOW + 10;
+    assert_int_equal(jd_policy_state(&c, &o, &none), JD_STATE_IN_FORCE);
+    assert_int_equal(jd_policy_state(&c, &o, &bus), JD_STATE_IN_FORCE);
+    assert_int_equal(jd_policy_state(&c, &o, &both), JD_STATE_LIFTED);
+    assert_int_equal(jd_policy_state(&c, &o, &stayed), JD_STATE_STAYED);
+    assert_int_equal(jd_policy_state(&c, &o, &objection), JD_STATE_OBSERVE);
+    c.office_now = NOW - 11;
+    assert_int_equal(jd_policy_state(&c, &o, &none), JD_STATE_TO_COME);
+    assert_int_equal(jd_policy_state(&c, &o, &both), JD_STATE_LIFTED);
+    c.office_now = NOW + 10;
+    assert_int_equal(jd_policy_state(&c, &o, &none), JD_STATE_OVER);
+    o.flags = 0;
+    assert_int_equal(jd_policy_state(&c, &o, &none), JD_STATE_IN_FORCE);
+    o.from = NOW + 5;
+    assert_int_equal(jd_policy_state(&c, &o, &none), JD_STATE_TO_COME);
+    c.now = NOW + 1000;
+    assert_int_equal(jd_policy_state(&c, &o, &both), JD_STATE_OVER);
+    assert_string_equal(jd_state_names[JD_STATE_OVER], "over");
+    assert_string_equal(jd_state_names[JD_STATE_IN_FORCE], "in_force");
+}
+
 static void clocks_and_age(void **state)
 {
     jd_order_t o = order("A", 1, NOW + 100000, 0);
@@ -277,7 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_order), cmocka_unit_test(several_orders), cmocka_unit_test(stays),
-        cmocka_unit_test(links), cmocka_unit_test(observed),
+        cmocka_unit_test(links), cmocka_unit_test(observed), cmocka_unit_test(states),
         cmocka_unit_test(clocks_and_age), cmocka_unit_test(backoff), cmocka_unit_test(times),
     };
 
