@@ -278,6 +278,11 @@ ngx_jd_reply_read(ngx_jd_list_t *list, const u_char digest[JD_DIGEST_LEN],
     c->clocks.now = time(NULL);
     c->clocks.office_now = ngx_max(c->clocks.office_now, c->meta.office_at);
 
+    /* what is older than this gateway's last contact vouches for itself */
+
+    c->clocks.verified_at = ngx_min(c->clocks.verified_at,
+                                    c->meta.verified_at);
+
     record = reply->element[1];
     grounds = reply->element[3];
     c->n = 0;

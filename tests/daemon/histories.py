@@ -109,7 +109,6 @@ class History:
 
     def forget_gate(self):
         self.gate_mark = [(0, 0), (0, 0)]       # at least, at most
-        self.gate_contact = [None, None]
         self.gate_office = [None, None]         # office clock less now
 
     def apply(self, text):
@@ -426,7 +425,6 @@ class History:
         surely = readable and min(marks) >= self.gate_mark[1]
         if readable and not behind:
             self.gate_mark = [max(self.gate_mark[0], min(marks)), max(self.gate_mark[1], max(marks))]
-            self.gate_contact = [max_of(self.gate_contact[0], c.contact[0]), max_of(self.gate_contact[1], c.contact[1])]
             at = [] if c.office_at is None else [c.office_at]
             if self.meta_open and self.up:
                 at.append(self.journal.office_clock(self.now))
@@ -437,9 +435,9 @@ class History:
         may, must = {}, {}
         if not behind and offices:
             for office in offices:
-                self.weigh(may, views, wall, office, self.gate_contact[1], self.freed_written if not self.old_copy else {})
+                self.weigh(may, views, wall, office, c.contact[1], self.freed_written if not self.old_copy else {})
         if self.exact and surely and len(offices) == 1:
-            self.weigh(must, views, wall, *offices, self.gate_contact[0], {})
+            self.weigh(must, views, wall, *offices, c.contact[0], {})
             if self.unsure or self.wall_daemon or self.wrote_at > self.now:
                 must = {at: due for at, due in must.items() if at[0] not in CARDS}
         expected = {}

@@ -17,7 +17,7 @@ redisContext *history_redis;
 
 static struct {                        /* what a zone remembers */
     uint64_t mark;
-    int64_t  verified_at, office_offset;
+    int64_t  office_offset;
 } gate;
 
 /* ---- Redis ----------------------------------------------------------------------------------------- */
@@ -81,13 +81,12 @@ static int read_fresh(const jd_meta_t *m, jd_clocks_t *c)
         return -1;
     }
     gate.mark = mark;
-    lift_to(&gate.verified_at, m->verified_at);
     if (m->office_at > 0) {
         lift_to(&gate.office_offset, m->office_at - (history_now - HISTORY_BOOTED_AT));
     }
     c->now = history_now + history_wall_gate;
     c->office_now = gate.office_offset ? gate.office_offset + history_now - HISTORY_BOOTED_AT : 0;
-    c->verified_at = gate.verified_at;
+    c->verified_at = m->verified_at;
     c->max_stale = MAX_STALE;
     lift_to(&c->office_now, m->office_at);
     return 0;

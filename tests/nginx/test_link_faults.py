@@ -208,6 +208,17 @@ def test_older_data(world):
     g.wait_denied()
 
 
+def test_data_that_nobody_vouches_for(world):
+    """A refill by a daemon without contact, as from a restored journal: what this gate was told before does not count for it."""
+    g = LinkGate(world)
+    assert g.denied()
+    g.list.meta(verified_at=0)
+    assert g.tap()[0] == 200
+    assert ("stale", "passed") in g.reasons()
+    g.list.touch()
+    g.wait_denied()
+
+
 def test_key_that_we_do_not_have(world):
     g = LinkGate(world)
     other = type(g.list)(g.redis.client(), key_id="k9", key=bytes(16 * [9]))
