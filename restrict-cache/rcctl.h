@@ -124,6 +124,7 @@ int rcctl_brake(rcctl_t *r, int argc, char **argv);
 int rcctl_holders(rcctl_t *r, int argc, char **argv);
 int rcctl_watch(rcctl_t *r, int argc, char **argv);
 int rcctl_ledger(rcctl_t *r, int argc, char **argv);
+int rcctl_report(rcctl_t *r, int argc, char **argv);
 int rcctl_holder_report(rcctl_t *r, int argc, char **argv);
 int rcctl_stay(rcctl_t *r, int argc, char **argv);
 int rcctl_unstay(rcctl_t *r, int argc, char **argv);

@@ -10,6 +10,7 @@
 #include "rcctl_spool.h"
 #include "rcd_clock.h"
 #include "rcd_reach.h"
+#include "rcd_stay.h"
 
 #define LINE_MAX_LEN  (JD_SUBJECT_RAW_MAX + 16)
 
@@ -18,6 +19,7 @@ typedef struct {
     rcd_state_t    *s;
     rcctl_holder_t *h;
     int64_t         linked_from, linked_until;     /* of the orders being read */
+    int64_t         stay, own_stay;                /* of their subject; of who asks. 0 = none */
     int             failed;
 } search_t;
 
@@ -71,6 +73,11 @@ static void read_texts(search_t *f, rcctl_holding_t *o)
     }
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Takes an order once, however many ways lead to it: directly before by a card. */
 static int each_order(void *arg, const rcd_row_t *row, const jd_relief_t *relief)
 {
@@ -93,8 +100,8 @@ static int each_order(void *arg, const rcd_row_t *row, const jd_relief_t *relief
     }
     o = &h->order[h->n++];
     *o = (rcctl_holding_t) {.row = *row, .lifted = relief->lifted & row->measures,
-                            .stay = relief->stay, .linked_from = f->linked_from,
-                            .linked_until = f->linked_until};
+                            .stay = later(relief->stay, later(f->stay, f->own_stay)),
+                            .linked_from = f->linked_from, .linked_until = f->linked_until};
     o->state = state_of(o, relief, h->now);
     read_texts(f, o);
     return f->failed;
@@ -106,6 +113,7 @@ static void orders_of(search_t *f, const uint8_t digest[JD_DIGEST_LEN], int64_t 
 {
     f->linked_from = from;
     f->linked_until = until;
+    f->failed |= rcd_stay_of_field(f->s, digest, &f->stay) < 0;
     f->failed |= rcd_state_orders(f->s, digest, each_order, f) < 0;
 }
 
@@ -154,6 +162,7 @@ static void by_holder(search_t *f, const uint8_t holder[JD_DIGEST_LEN])
 
 static void by_digest(search_t *f, const uint8_t digest[JD_DIGEST_LEN])
 {
+    f->failed |= rcd_stay_of_field(f->s, digest, &f->own_stay) < 0;
     orders_of(f, digest, -1, -1);
     by_card(f, digest);
     by_holder(f, digest);

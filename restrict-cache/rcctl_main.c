@@ -50,6 +50,9 @@ static const struct {
      "missing card is a returned card. add [--use own|other] [--from T] [--until T] and remove\n"
      "read a card and its holder from standard input, a line each; show reads a card or a\n"
      "person. Identifiers are scheme:number; without a scheme it is a card.", rcctl_holders},
+    {"report", "--month YYYY-MM [--csv] [--lang en|zh]",
+     "One month for the public, by authority, basis and measure; small counts are masked.",
+     rcctl_report},
     {"holder-report", "[--lang zh|en]",
      "For the person at the counter: every order that affects them, in plain words. Reads\n"
      "scheme:identifier from standard input. It is noted that this was run, not about whom.",

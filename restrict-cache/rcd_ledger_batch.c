@@ -10,10 +10,13 @@
 #include "core/jd_measure.h"
 #include "rcd_audit.h"
 #include "rcd_ledger_batch.h"
+#include "rcd_lift.h"
+#include "rcd_stay.h"
 #include "rcd_store.h"
 
 #define DAY_SEC        86400
 #define TEXT_BYTES_MAX (1024 * 1024)
+#define RELIEF_SEC     10
 #define CHINA_SEC      (8 * 3600)
 /* Order counts of an open month go out once a day, at midnight, and never sooner than this after the
  * last time: two reports close to each other would tell the hour of a denial. */
@@ -304,6 +307,71 @@ static int freeze_hours(rcd_ledger_freezer_t *f, rcd_ledger_state_t *st, int64_t
     return freeze(f, st, gateway, run, &p, now) < 0 ? -1 : 1;
 }
 
+/* ---- lifts that have taken effect, and stays ------------------------------------------------- */
+
+/* Numbers of the journal go along: by them the office, and we, know which lift or stay it is. */
+static int lifts_add(rcd_state_t *s, parts_t *p)
+{
+    rcd_lift_effect_t e = {.id = 0};
+    int rc = 0;
+
+    while (p->n < RCD_LEDGER_ENTRIES_MAX &&
+           (rc = rcd_lift_effects_unreported(s, e.id, &e)) > 0) {
+        cJSON *o = cJSON_CreateObject();
+
+        cJSON_AddStringToObject(o, "order", e.number);
+        cJSON_AddNumberToObject(o, "applied", (double) e.applied);
+        cJSON_AddNumberToObject(o, "gates", e.gates);
+        cJSON_AddNumberToObject(o, "lift", (double) e.id);
+        cJSON_AddItemToArray(p->lifted, o);
+        p->n++;
+    }
+    return rc < 0 ? -1 : 0;
+}
+
+static int stays_add(rcd_state_t *s, parts_t *p)
+{
+    rcd_stay_t stay = {.id = 0};
+    int rc = 0;
+
+    while (p->n < RCD_LEDGER_ENTRIES_MAX && (rc = rcd_stay_unreported(s, stay.id, &stay)) > 0) {
+        cJSON *o = cJSON_CreateObject();
+
+        if (stay.number[0] != '\0') {
+            cJSON_AddStringToObject(o, "order", stay.number);
+        }
+        cJSON_AddNumberToObject(o, "at", (double) stay.since);
+        cJSON_AddNumberToObject(o, "until", (double) stay.until);
+        if (stay.ended != RCD_STAY_STANDS) {
+            cJSON_AddNumberToObject(o, "ended", (double) stay.ended_at);
+        }
+        cJSON_AddNumberToObject(o, "stay", (double) stay.id);
+        cJSON_AddItemToArray(p->stays, o);
+        p->n++;
+    }
+    return rc < 0 ? -1 : 0;
+}
+
+/* A batch of what frees, at most each RELIEF_SEC. 1, 0 or -1. */
+static int freeze_relief(rcd_ledger_freezer_t *f, rcd_ledger_state_t *st, int64_t now)
+{
+    parts_t p;
+    int rc;
+
+    if (now < f->relief_due) {
+        return 0;
+    }
+    parts_init(&p);
+    rc = lifts_add(f->s, &p);
+    rc = rc < 0 ? rc : stays_add(f->s, &p);
+    if (rc < 0 || p.n == 0) {
+        parts_fini(&p);
+        return rc;
+    }
+    f->relief_due = now + RELIEF_SEC;
+    return freeze(f, st, "", "", &p, now) < 0 ? -1 : 1;
+}
+
 int rcd_ledger_freeze(rcd_ledger_freezer_t *f, int64_t now)
 {
     rcd_ledger_state_t st;
@@ -313,6 +381,9 @@ int rcd_ledger_freeze(rcd_ledger_freezer_t *f, int64_t now)
         return -1;
     }
     rc = rcd_ledger_state(f->s, &st);
+    if (rc == 0) {
+        rc = freeze_relief(f, &st, now);
+    }
     if (rc == 0) {
         rc = freeze_hours(f, &st, now);
     }
@@ -374,6 +445,14 @@ static int mark_sent(rcd_state_t *s, const cJSON *root)
         text_of(o, "hour", h.hour, sizeof(h.hour));
         text_of(o, "authority", h.authority, sizeof(h.authority));
         rc = rc < 0 ? rc : rcd_ledger_hour_sent(s, run, &h);
+    }
+    cJSON_ArrayForEach(o, cJSON_GetObjectItemCaseSensitive(root, "lifted")) {
+        rc = rc < 0 ? rc : rcd_lift_effects_reported(s, number_of(o, "lift"),
+                                                     (unsigned) number_of(o, "gates"));
+    }
+    cJSON_ArrayForEach(o, cJSON_GetObjectItemCaseSensitive(root, "stays")) {
+        rc = rc < 0 ? rc : rcd_stay_reported(s, number_of(o, "stay"),
+                                             cJSON_HasObjectItem(o, "ended"));
     }
     return rc;
 }

@@ -15,12 +15,13 @@
 #include "rcd_config.h"
 #include "rcd_ledger_rows.h"
 
-#define RCD_LEDGER_ENTRIES_MAX  5000     /* of one batch */
+#define RCD_LEDGER_ENTRIES_MAX  2000     /* of one batch: relief waits while one is settled */
 #define RCD_LEDGER_TAIL_LEN     (9 + RCD_HASH_HEX + 2)    /* ,"hash":"..."} */
 
 typedef struct {
     const rcd_config_t *config;
     rcd_state_t        *s;
+    int64_t             relief_due;                  /* when lifts and stays may go out */
     int64_t             hours_due;                   /* when hours of open periods may go out */
     char                hours_cursor[RCD_RUN_LEN + 1];  /* runs up to here went out this time */
     int                 hours_draining;

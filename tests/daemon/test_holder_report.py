@@ -292,3 +292,39 @@ def test_a_person_learns_of_orders_on_their_card(world):
     publish(lw, record("CS-1", subject={"scheme": "card", "id": "1"}), record("CS-2", subject={"scheme": "card", "id": "2"}))
     links(lw, ("1", PERSON, "own", {"from": when(-5)}), ("2", PERSON, "other", {}))
     assert orders(lw, f"cnid:{PERSON}") == ["CS-1"] and orders(lw, "card:2") == ["CS-2"]
+
+
+# ---- what the operator has suspended -----------------------------------------------------------------
+
+def states(lw, identifier):
+    return {o["order"]: o["state"] for o in json.loads(report(lw, identifier, "--json"))["orders"]}
+
+
+def done(lw, *args, stdin=""):
+    r = harness.rcctl(lw.conf, *args, stdin=stdin)
+    assert r.returncode == 0, r.stdout + r.stderr
+
+
+def test_stays_and_the_operators_objections(lw):
+    publish(lw, record("CS-1"), record("CS-2"), record("CS-3"), record("CS-6", person=OTHER))
+    links(lw, ("1", PERSON, "own", {}))
+    done(lw, "stay", "--order", "CS-1", "--reason", "court order", "--until", when(5))
+    done(lw, "objection", "--order", "CS-2", "--reason", "letter of the person")
+    want = {"CS-1": "stayed", "CS-2": "objection", "CS-3": "in_force"}
+    assert states(lw, f"cnid:{PERSON}") == states(lw, "card:1") == want
+    text = report(lw, f"cnid:{PERSON}", "--lang", "en")
+    assert "CS-1: stayed: not enforced" in text and f"stayed until: {when(5)[:10]} 00:00" in text
+    assert "court order" not in text and "letter" not in text
+    done(lw, "stay", "--subject", "--reason", "mistaken identity", stdin=f"cnid:{PERSON}\n")
+    assert set(states(lw, f"cnid:{PERSON}").values()) == set(states(lw, "card:1").values()) == {"stayed"}
+    assert states(lw, f"cnid:{OTHER}") == {"CS-6": "in_force"}
+    done(lw, "unstay", "--subject", "--reason", "it was them", stdin=f"cnid:{PERSON}\n")
+    assert states(lw, f"cnid:{PERSON}") == want
+
+
+def test_a_stay_of_a_card_is_not_one_of_its_holder(lw):
+    publish(lw, record("CS-1"))
+    links(lw, ("1", PERSON, "own", {}), ("2", PERSON, "own", {}))
+    done(lw, "stay", "--subject", "--reason", "stolen card", stdin="card:1\n")
+    assert states(lw, "card:1") == {"CS-1": "stayed"}
+    assert states(lw, "card:2") == states(lw, f"cnid:{PERSON}") == {"CS-1": "in_force"}
