@@ -379,7 +379,8 @@ ngx_http_jd_decision_id(ngx_http_request_t *r, ngx_http_jd_decision_t *d,
         decision.last_id = v->last_id;
         decision.age_sec = v->age;
         decision.at = ngx_time();
-        decision.link_from = v->link_from;
+        decision.link_from = v->linked
+                             ? ngx_max(v->link_from, JD_SEAL_LINK_EVER) : 0;
 
         d->id.data = ngx_pnalloc(r->pool, JD_SEAL_TEXT_MAX);
 

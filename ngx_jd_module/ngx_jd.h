@@ -304,7 +304,8 @@ typedef struct {
     time_t        age;                     /* of the list at that moment */
     uint64_t      era;
     uint64_t      last_id;
-    time_t        link_from;               /* of the card's link to the person named; 0: the order names the card itself */
+    ngx_uint_t    linked;                  /* the order names the card's holder; 0: the card itself */
+    time_t        link_from;               /* of that link; 0: since ever */
     const jd_key_t  *key;                  /* that the record verified under; the configuration's */
 } ngx_jd_verdict_t;
 

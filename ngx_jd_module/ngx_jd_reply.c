@@ -394,6 +394,7 @@ ngx_jd_verdict_order(ngx_jd_verdict_t *v, ngx_pool_t *pool,
 {
     v->from = (time_t) order->from;
     v->until = (time_t) order->until;
+    v->linked = (order->flags & JD_ORDER_LINKED) != 0;
     v->link_from = (time_t) order->link_from;
 
     if (order->flags & JD_ORDER_DEADLINE) {

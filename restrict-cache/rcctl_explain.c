@@ -66,7 +66,7 @@ static void print_json(const rcctl_t *r, const jd_decision_t *d, const rcctl_ord
     cJSON_AddNumberToObject(list, "age_sec", (double) d->age_sec);
     if (d->link_from > 0) {
         jd_time_print(d->link_from, text);
-        cJSON_AddStringToObject(j, "link_from", text);
+        cJSON_AddStringToObject(j, "link_from", d->link_from == JD_SEAL_LINK_EVER ? "open" : text);
     } else {
         cJSON_AddNullToObject(j, "link_from");
     }
@@ -90,7 +90,9 @@ static void print_text(const rcctl_t *r, const jd_decision_t *d, const rcctl_ord
              (unsigned long long) d->era, (unsigned long long) d->last_id,
              rcctl_span(d->age_sec));
     rcctl_line("list", text);
-    if (d->link_from > 0) {
+    if (d->link_from == JD_SEAL_LINK_EVER) {
+        rcctl_line("by link to", "the person the order names, whose card this has been since ever");
+    } else if (d->link_from > 0) {
         char since[26];
 
         jd_time_print(d->link_from, since);

@@ -26,6 +26,7 @@
 #include "jd_digest.h"
 #include "jd_order.h"
 
+#define JD_SEAL_LINK_EVER    1
 #define JD_SEAL_NONCE_LEN    12
 #define JD_SEAL_CONTENT_MAX  (1 + 5 + 10 + 10 + 10 + 10 + JD_ORDER_NUMBER_MAX)
 #define JD_SEAL_BYTES_MAX    (19 + JD_SEAL_CONTENT_MAX + 16)
@@ -38,7 +39,8 @@ typedef struct {
     uint64_t last_id;
     int64_t  age_sec;              /* of the list at that moment */
     int64_t  at;                   /* Unix seconds; sealed as the minute */
-    int64_t  link_from;            /* when the link began by which the order reached this card; 0 = it names the subject itself */
+    /* when the link began by which the order reached this card; JD_SEAL_LINK_EVER = since ever; 0 = it names the subject itself */
+    int64_t  link_from;
 } jd_decision_t;
 
 /* Months since January 1970 at +08:00. */

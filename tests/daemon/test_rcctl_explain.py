@@ -40,6 +40,9 @@ def test_json(known):
     assert now['until'] == want['until'] and now['contest'] == want['contest']
     token = jdschema.seal_token(KEY, 'credit', 'CS-1')
     assert json.loads(explain(known, '--json', 'explain', token).stdout)['link_from'] is None
+    token = jdschema.seal_token(KEY, 'credit', 'CS-1', link_from=1)
+    assert json.loads(explain(known, '--json', 'explain', token).stdout)['link_from'] == 'open'
+    assert 'whose card this has been since ever' in explain(known, 'explain', token).stdout
 
 
 def test_text_from_standard_input(known):

@@ -46,6 +46,8 @@ def test_the_holders_link_is_in_it(gate):
     gate.list.put("card:5", [Order("H-1", ["bus.ride"], holder=holder, link_from=since)])
     reply = wait_for(lambda: (r := gate.get("/", "5")).status == 403 and r)
     assert opened(gate, reply.json()["decision_id"])["link_from"] == since
+    gate.list.put("card:5", [Order("H-1", ["bus.ride"], holder=holder, link_from=0)])
+    wait_for(lambda: opened(gate, gate.get("/", "5").json()["decision_id"])["link_from"] == 1)     # since ever, and by a link all the same
 
 
 def test_a_dry_run_has_one_and_a_pass_has_none(gate):
