@@ -3,7 +3,7 @@
  * ngx_jd.h - what the parts of the module share: lists, the zone, the confirm.
  *
  * ngx_jd_module.c, ngx_jd_list.c own lists and processes; ngx_jd_zone.c, ngx_jd_lookup.c, ngx_jd_brake.c the shared memory; ngx_jd_ledger.c the file of
- * the ledger; ngx_jd_redis.c, ngx_jd_link.c, ngx_jd_follow.c, ngx_jd_confirm.c, ngx_jd_push.c the way to Redis. The HTTP gate uses only the functions in the last part.
+ * the ledger, ngx_jd_clock.c what it keeps of the office clock; ngx_jd_redis.c, ngx_jd_link.c, ngx_jd_follow.c, ngx_jd_confirm.c, ngx_jd_push.c the way to Redis. The HTTP gate uses only the functions in the last part.
  */
 
 #ifndef _NGX_JD_H_INCLUDED_
@@ -254,6 +254,7 @@ struct ngx_jd_list_s {
     ngx_jd_follow_t   *follow;             /* slot 0 only */
     ngx_jd_ledger_t   *ledger;             /* NULL: none, or nginx -t */
     ngx_uint_t         ledger_index;       /* of this list in its file */
+    uint64_t           boot;               /* of the machine; 0: unknown */
     ngx_jd_push_t     *push;               /* slot 0 only */
     ngx_log_t         *log;
 };
@@ -728,6 +729,10 @@ void ngx_jd_zone_unlock(ngx_jd_list_t *list);
  * behind what this gateway has seen, an older replica or a restored backup: nothing is taken, nothing in it may deny.
  */
 ngx_int_t ngx_jd_zone_fresh(ngx_jd_list_t *list, const jd_meta_t *m);
+
+/* The office clock over a restart: a new zone takes what the ledger's file keeps of it; what the zone has is kept. Any process, lock-free. */
+void ngx_jd_clock_attach(ngx_jd_list_t *list);
+void ngx_jd_clock_keep(ngx_jd_list_t *list, int64_t offset);
 
 /* The clocks for jd_policy_*, read now: wall clock, office clock (0 before the first contact), last contact. */
 void ngx_jd_zone_clocks(ngx_jd_list_t *list, jd_clocks_t *clocks);

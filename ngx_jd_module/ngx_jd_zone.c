@@ -233,6 +233,7 @@ ngx_jd_zone_attach(ngx_jd_list_t *list)
                           + ngx_worker % NGX_JD_SLOTS * NGX_JD_COUNTERS_STRIDE);
 
     ngx_jd_brake_attach(list);
+    ngx_jd_clock_attach(list);
 }
 
 
@@ -581,6 +582,7 @@ ngx_jd_zone_fresh(ngx_jd_list_t *list, const jd_meta_t *m)
     if (m->office_at > 0) {
         ngx_jd_zone_raise(&zone->office_offset,
                           m->office_at - ngx_jd_zone_boot_msec() / 1000);
+        ngx_jd_clock_keep(list, ngx_jd_get(&zone->office_offset));
     }
 
     return NGX_OK;

@@ -73,7 +73,8 @@ typedef struct {
     _Atomic uint64_t used;          /* cells in use when last looked */
     _Atomic uint64_t unpushed;      /* cells whose count Redis did not have then */
     _Atomic int64_t  braked[8];     /* by measure: Unix second since when its brake is on; 0 = off */
-    uint64_t         reserved[2];
+    _Atomic uint64_t boot;          /* of the machine, for which office_offset holds */
+    _Atomic int64_t  office_offset; /* office clock - CLOCK_BOOTTIME, seconds; 0 = not known */
 } jd_cells_list_t;
 
 typedef struct {
