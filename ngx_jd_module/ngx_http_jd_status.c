@@ -96,6 +96,7 @@ static char  *ngx_http_jd_mends[] = {
     "look in Redis's log why it closes connections: maxclients, client limits",
     "correct the file of \"redis_auth\", or the user's rights "
         "(conf/redis.acl)",
+    "give the primary's address as \"redis_ledger\"",
     "none needed: Redis is loading its data, or its primary is away",
     "start restrict-cached for this list; it fills an empty Redis by itself",
     "use a module and a daemon of versions that share a schema",

@@ -2,8 +2,9 @@
 /*
  * ngx_jd.h - what the parts of the module share: lists, the zone, the confirm.
  *
- * ngx_jd_module.c, ngx_jd_list.c own lists and processes; ngx_jd_zone.c, ngx_jd_lookup.c, ngx_jd_brake.c the shared memory; ngx_jd_ledger.c the file of
- * the ledger, ngx_jd_clock.c what it keeps of the office clock; ngx_jd_redis.c, ngx_jd_link.c, ngx_jd_follow.c, ngx_jd_confirm.c, ngx_jd_push.c the way to Redis. The HTTP gate uses only the functions in the last part.
+ * ngx_jd_module.c, ngx_jd_list.c own lists and processes; ngx_jd_zone.c, ngx_jd_lookup.c, ngx_jd_brake.c the shared memory;
+ * ngx_jd_ledger.c the file of the ledger, ngx_jd_clock.c what it keeps of the office clock; ngx_jd_redis.c, ngx_jd_link.c, ngx_jd_follow.c, ngx_jd_confirm.c,
+ * ngx_jd_push*.c the way to Redis. The HTTP gate uses only the functions in the last part.
  */
 
 #ifndef _NGX_JD_H_INCLUDED_
@@ -82,6 +83,7 @@ typedef enum {
     NGX_JD_FAULT_TIMEOUT,          /* connect, command or blocked read */
     NGX_JD_FAULT_CLOSED,
     NGX_JD_FAULT_AUTH,             /* NOAUTH, WRONGPASS, NOPERM */
+    NGX_JD_FAULT_READONLY,         /* a replica, where one must write */
     NGX_JD_FAULT_LOADING,          /* -LOADING, -MASTERDOWN, -BUSY */
     NGX_JD_FAULT_EMPTY,            /* no meta: nothing written yet, or flushed */
     NGX_JD_FAULT_SCHEMA,           /* schema from the future or the past */

@@ -125,6 +125,7 @@ ngx_jd_link_next(ngx_jd_link_t *link)
     if (link->fault == NGX_JD_FAULT_AUTH || link->fault == NGX_JD_FAULT_SCHEMA
         || link->fault == NGX_JD_FAULT_TYPE || link->fault == NGX_JD_FAULT_KEY
         || link->fault == NGX_JD_FAULT_EMPTY
+        || link->fault == NGX_JD_FAULT_READONLY
         || link->fault == NGX_JD_FAULT_FULL)
     {
         jd_backoff_cap(&link->backoff);

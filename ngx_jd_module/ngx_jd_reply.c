@@ -43,7 +43,7 @@ static ngx_int_t ngx_jd_verdict_copy(ngx_pool_t *pool, ngx_str_t *to,
 
 
 const char *const  ngx_jd_fault_names[NGX_JD_FAULT_N] = {
-    "none", "refused", "timeout", "closed", "auth", "loading", "empty",
+    "none", "refused", "timeout", "closed", "auth", "readonly", "loading", "empty",
     "schema", "type", "key", "forged", "gap", "behind", "full", "protocol"
 };
 
@@ -54,6 +54,7 @@ const char *const  ngx_jd_fault_texts[NGX_JD_FAULT_N] = {
     "no answer in time",
     "connection closed",
     "access refused, check \"redis_auth\" and the user's rights",
+    "a read-only replica, \"redis_ledger\" needs the primary",
     "the server is loading or busy",
     "no list here, restrict-cached has not filled it yet",
     "a schema that this gate does not read, upgrade gate or restrict-cached",
@@ -80,6 +81,7 @@ ngx_jd_reply_fault(redisReply *reply)
         { "WRONGPASS", NGX_JD_FAULT_AUTH },
         { "NOPERM", NGX_JD_FAULT_AUTH },
         { "ERR AUTH", NGX_JD_FAULT_AUTH },
+        { "READONLY", NGX_JD_FAULT_READONLY },
         { "LOADING", NGX_JD_FAULT_LOADING },
         { "MASTERDOWN", NGX_JD_FAULT_LOADING },
         { "BUSY", NGX_JD_FAULT_LOADING },

@@ -269,6 +269,43 @@ def test_another_file_by_a_reload(world):
                                    if os.path.islink(p))
 
 
+def test_a_dry_run_needs_none(world):
+    """Without the directive: observed, counted in status alone, nothing pushed; the brake lives in the zone."""
+    gate = Gate(world, DRY_RUN, start=False)
+    gate.jd = gate.jd.replace("ledger @DIR@/ledger 128k gateway=gw1;", "")
+    gate.nginx.configure(gate.jd, gate.http(DRY_RUN))
+    gate.nginx.start()
+    gate.ready()
+    assert gate.get("/dry", LISTED).status == 200
+    assert gate.counts() == {("bus.ride", "listed", "denied_dry_run"): 1}
+    s = ledger_status(gate)
+    assert s["ledger_cells"] is None and s["ledger_pushed_at"] is None and s["gateway"] == ""
+    assert "jd_ledger_cells{" not in gate.nginx.get("/jd/metrics").body.decode()
+    time.sleep(1.5)
+    assert in_redis(gate).keys() == [] and not file_of(gate).exists()
+    # and an enforcing location refuses to start without one
+    world.allow.append(r"\[emerg\]")
+    gate.nginx.configure(gate.jd, gate.http(DRY_RUN + BUS))
+    code, text = gate.nginx.test()
+    assert code != 0 and '"jd_dry_run off" in location "/" of server "" needs a "ledger"' in text
+    assert f"{gate.nginx.conf_path}:" in text
+
+
+def test_ledger_of_a_replica(world):
+    """redis_ledger that is a replica: said so, counting goes on, and a reload to the primary mends it."""
+    gate = Gate(world, BUS)
+    replica = world.redis(conf={"replicaof": f"127.0.0.1 {gate.redis.port}", "appendonly": "no"})
+    wait_for(lambda: replica.client().info("replication")["master_link_status"] == "up", 20)
+    wait_pushed(gate)
+    gate.nginx.configure(gate.jd.replace("zone 1m;", f"zone 1m; redis_ledger 127.0.0.1:{replica.port};"), gate.http(BUS))
+    gate.nginx.reload()
+    gate.ready()
+    assert gate.get("/", LISTED).status == 403
+    wait_for(lambda: 'a read-only replica, "redis_ledger" needs the primary' in gate.nginx.errors(), 10)
+    gate.reload(BUS)
+    wait_pushed(gate)
+
+
 def test_no_directory_for_it(world):
     world.allow.append(r"\[emerg\]")
     gate = Gate(world, BUS, start=False)
@@ -278,7 +315,7 @@ def test_no_directory_for_it(world):
 
 
 FAULTS = {"no rights": b"-NOPERM no rights\r\n", "a replica": b"-READONLY You can't write against a read only replica.\r\n",
-          "text": b"+OK\r\n", "nil": b"$-1\r\n", "array": b"*0\r\n", "cut": close_after(b":"), "hung": HANG}
+          "text": b"+OK\r\n", "number": b":7\r\n", "nil": b"$-1\r\n", "array": b"*0\r\n", "cut": close_after(b":"), "hung": HANG}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
