@@ -386,7 +386,7 @@ static void print_months(const life_t *life)
     int first = 1;
 
     if (!life->months_known) {
-        rcctl_line("enforced", "not known: the journal cannot be read");
+        rcctl_line("enforced", "not known: without the journal there is no ledger");
         return;
     }
     if (life->months->child == NULL) {

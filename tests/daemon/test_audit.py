@@ -17,7 +17,7 @@ CARD = '3401005512'
 
 @pytest.fixture
 def audited(make_feed):
-    return Audited(make_feed(growth='10% 300'))
+    return Audited(make_feed(growth='10% 1000000'))
 
 
 # ---- what is recorded ----------------------------------------------------------------------------------

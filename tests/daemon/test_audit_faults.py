@@ -13,7 +13,7 @@ from harness import wait_for
 
 @pytest.fixture
 def audited(make_feed):
-    return Audited(make_feed())
+    return Audited(make_feed(growth='10% 1000000'))
 
 
 # ---- kill -9, restored journals, lost files ----------------------------------------------------------------
