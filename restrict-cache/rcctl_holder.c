@@ -1,6 +1,6 @@
 /*
- * rcctl_holder - every order that affects the person at the counter, found by one identifier. Audited:
- * that it was run and by whom, never about whom.
+ * rcctl_holder - every order that affects the person at the counter, found by one identifier.
+ * Audited: that it was run and by whom, never about whom.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -230,7 +230,8 @@ static ssize_t read_identifier(rcctl_holder_t *h, char line[LINE_MAX_LEN + 1], u
     }
     scheme = colon == NULL ? -1 : jd_scheme_parse(line, (size_t) (colon - line));
     if (scheme < 0) {
-        rcctl_error("standard input: give scheme:identifier, scheme one of cnid uscc patron card uid");
+        rcctl_error("standard input: give scheme:identifier, "
+                    "scheme one of cnid uscc patron card uid");
         return -1;
     }
     h->scheme = (jd_scheme_t) scheme;

@@ -31,7 +31,7 @@ typedef struct {                       /* an order that affects the person */
     uint16_t             lifted;       /* of row.measures */
     int64_t              stay;         /* until, 0 = none */
     rcctl_holder_state_t state;
-    int64_t              linked_from;  /* by a link of holder and card from then on; -1 = directly */
+    int64_t              linked_from;  /* by a link of holder and card since; -1 = directly */
     int64_t              linked_until; /* RCD_LINK_OPEN = no end */
     uint8_t             *grounds;      /* texts; NULL = not readable */
     jd_grounds_t         texts;
@@ -42,7 +42,7 @@ typedef struct {
     jd_scheme_t      scheme;           /* of the identifier */
     jd_subject_rc_t  read;             /* OTHER, MALFORMED: nothing was looked up */
     int64_t          now, verified_at;
-    int              unclear;          /* whose card it is nobody knows: nothing is refused by a link */
+    int              unclear;          /* nobody knows whose card it is: no link counts */
     rcctl_holding_t *order;            /* in force first, ended last */
     size_t           n, size;
 } rcctl_holder_t;

@@ -46,8 +46,8 @@ static const char *const states[RCCTL_LANGUAGES][RCCTL_H_N] = {
 };
 
 typedef enum {
-    W_MEASURES, W_LIFTED, W_AUTHORITY, W_BASIS, W_RELEVANCE, W_TERM, W_STAY, W_LINK, W_CONTEST, W_REPAIR,
-    W_NO_RELEVANCE, W_NO_REPAIR, W_NO_TEXTS, W_DESK, WORDS
+    W_MEASURES, W_LIFTED, W_AUTHORITY, W_BASIS, W_RELEVANCE, W_TERM, W_STAY, W_LINK, W_CONTEST,
+    W_REPAIR, W_NO_RELEVANCE, W_NO_REPAIR, W_NO_TEXTS, W_DESK, WORDS
 } word_t;
 
 static const char *const words[RCCTL_LANGUAGES][WORDS] = {
@@ -255,8 +255,8 @@ void rcctl_holder_print(const rcctl_holder_t *h, rcctl_language_t lang)
     if (h->unclear) {
         puts(lang == RCCTL_ZH
                  ? "这张卡的持卡人记录不一致，因此不会因他人的限制令而被限制。请在本柜台更正。\n"
-                 : "The records say different things about whose card this is, so nothing is refused "
-                   "because of a holder. Have it put right at this desk.\n");
+                 : "The records say different things about whose card this is, so nothing is "
+                   "refused because of a holder. Have it put right at this desk.\n");
     }
     if (h->n == 0) {
         puts(lang == RCCTL_ZH ? "没有任何限制令与该证件有关。" : "No restriction order concerns this document.");
@@ -265,8 +265,8 @@ void rcctl_holder_print(const rcctl_holder_t *h, rcctl_language_t lang)
     if (lang == RCCTL_ZH) {
         printf("共有 %zu 份限制令与您有关，其中 %zu 份正在执行。\n\n", h->n, force);
     } else {
-        printf("%zu order%s concern%s you; %zu of them %s in force now.\n\n", h->n, h->n == 1 ? "" : "s",
-               h->n == 1 ? "s" : "", force, force == 1 ? "is" : "are");
+        printf("%zu order%s concern%s you; %zu of them %s in force now.\n\n", h->n,
+               h->n == 1 ? "" : "s", h->n == 1 ? "s" : "", force, force == 1 ? "is" : "are");
     }
     for (size_t i = 0; i < h->n; i++) {
         print_order(&h->order[i], i, lang);

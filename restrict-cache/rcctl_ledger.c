@@ -1,6 +1,6 @@
 /*
- * rcctl_ledger - denials as the journal has counted them: by order and month, or by gateway and hour.
- * Never both together.
+ * rcctl_ledger - denials as the journal has counted them: by order and month, or by gateway and
+ * hour. Never both together.
  */
 #include <inttypes.h>
 #include <stdlib.h>

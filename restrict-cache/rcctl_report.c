@@ -135,7 +135,7 @@ static void print_json(const rcd_report_t *r, const char *list)
     rcctl_json(root);
 }
 
-/* One value a row: a reader adds up and turns it as it likes, and a new quantity breaks no reader. */
+/* One value a row: a reader turns it as it likes, and a new quantity breaks no reader. */
 static void csv_row(rcctl_table_t *t, const char *month, const char *authority, const char *basis,
                     const char *measure, const char *quantity, int64_t n)
 {
@@ -147,7 +147,8 @@ static void csv_row(rcctl_table_t *t, const char *month, const char *authority, 
 
 static void print_csv(const rcd_report_t *r)
 {
-    static const char *const head[] = {"month", "authority", "basis", "measure", "quantity", "value"};
+    static const char *const head[] = {"month", "authority", "basis",
+                                       "measure", "quantity", "value"};
     char name[64];
     rcctl_table_t t;
 
@@ -250,7 +251,8 @@ static void print_total(const rcd_report_t *r, language_t lang)
 
 static void print_dry(const rcd_report_t *r, language_t lang)
 {
-    const char *cells[3] = {labels[lang][L_AUTHORITY], labels[lang][L_MEASURE], labels[lang][L_COUNT]};
+    const char *cells[3] = {labels[lang][L_AUTHORITY], labels[lang][L_MEASURE],
+                            labels[lang][L_COUNT]};
     char out[VALUE_MAX];
     rcctl_table_t t;
 

@@ -212,7 +212,7 @@ static void chain_conflict(rcd_ledger_t *l, const rcd_http_answer_t *a)
     }
     failed(l, rc < 0 ? "the journal cannot be written"
                      : rewind ? "the office has forgotten batches; they are sent again"
-                              : "the office knows another batch under this name; a new chain begins");
+                              : "the office has another batch of this name; a new chain begins");
 }
 
 static void on_answer(void *owner, const rcd_http_answer_t *a)

@@ -15,7 +15,7 @@ typedef struct rcd_ledger_s rcd_ledger_t;
 typedef struct {
     rcd_ledger_collect_status_t collect;
     rcd_ledger_counts_t         counts;
-    char                        batch[RCD_RUN_LEN + 24];   /* that waits for its receipt, "" = none */
+    char                        batch[RCD_RUN_LEN + 24];   /* under way, "" = none */
     int64_t                     receipt_at;                /* newest receipt of this run */
     const char                 *fault;                     /* why the office has none for us, "" */
 } rcd_ledger_status_t;

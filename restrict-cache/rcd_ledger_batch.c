@@ -18,8 +18,8 @@
 #define TEXT_BYTES_MAX (1024 * 1024)
 #define RELIEF_SEC     10
 #define CHINA_SEC      (8 * 3600)
-/* Order counts of an open month go out once a day, at midnight, and never sooner than this after the
- * last time: two reports close to each other would tell the hour of a denial. */
+/* Order counts of an open month go out once a day, at midnight, and never sooner than this after
+ * the last time: two reports close to each other would tell the hour of a denial. */
 #define ORDERS_MIN_SEC (20 * 3600)
 
 static const char zeros[RCD_HASH_HEX + 1] =
@@ -203,8 +203,8 @@ static void count_add(parts_t *p, const rcd_ledger_count_t *c)
 }
 
 /*
- * A batch of order counts: of a month whose periods are all closed, at once; of all others when they
- * are due, each row once a time. 1, 0 or -1.
+ * A batch of order counts: of a month whose periods are all closed, at once; of all others when
+ * they are due, each row once a time. 1, 0 or -1.
  */
 static int freeze_orders(rcd_ledger_freezer_t *f, rcd_ledger_state_t *st, int64_t now)
 {

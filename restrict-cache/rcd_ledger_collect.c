@@ -17,7 +17,7 @@
 #define AHEAD_SEC     (2 * 3600)   /* a gate's clock may run ahead */
 #define DAY_SEC       86400
 #define LOST_SEC      (45 * DAY_SEC)    /* over for so long and never closed: its gate is gone */
-#define DONE_SEC      (45 * DAY_SEC)    /* so long a gate may be away and still learn what is done */
+#define DONE_SEC      (45 * DAY_SEC)    /* so long may a gate be away and still learn of it */
 #define TRIM_SEC      DAY_SEC
 
 typedef enum { C_IDLE, C_MEMBERS, C_KEY, C_TRIM } phase_t;

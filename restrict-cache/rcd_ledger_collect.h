@@ -3,8 +3,8 @@
  * gates which periods are done.
  *
  * A round reads the set of keys, then each key, a slice a step. Everything in Redis is an absolute
- * total, so that a late, doubled, reordered or vanished key does no harm; what is not of its form is
- * left alone and counted.
+ * total, so that a late, doubled, reordered or vanished key does no harm; what is not of its form
+ * is left alone and counted.
  */
 #ifndef RCD_LEDGER_COLLECT_H
 #define RCD_LEDGER_COLLECT_H

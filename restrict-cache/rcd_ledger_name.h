@@ -1,6 +1,6 @@
 /*
- * rcd_ledger_name - names and fields of the ledger in Redis, as gates write them: read strictly, and
- * refused when they are not of their form. Pure.
+ * rcd_ledger_name - names and fields of the ledger in Redis, as gates write them: read strictly,
+ * and refused when they are not of their form. Pure.
  */
 #ifndef RCD_LEDGER_NAME_H
 #define RCD_LEDGER_NAME_H

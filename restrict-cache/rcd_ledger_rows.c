@@ -7,8 +7,6 @@
 #include "rcd_ledger_rows.h"
 #include "rcd_sql.h"
 
-#define SLICE  "500"                     /* rows removed in one step */
-
 /* instant: first second of the period, to compare with. */
 const char rcd_ledger_schema[] =
     "CREATE TABLE ledger_period(run TEXT, period TEXT, gateway TEXT NOT NULL,"
@@ -40,15 +38,16 @@ const char rcd_ledger_schema[] =
     "INSERT INTO ledger_state VALUES(1, '', 0, '', 0, 0, '', '', 0);";
 
 enum {
-    ST_PERIOD, ST_PERIOD_PUT, ST_PERIOD_GROW, ST_PERIOD_CLOSE, ST_IS_OPEN, ST_ORDER, ST_ORDER_PUT, ST_COUNT_ADD,
-    ST_HOUR, ST_HOUR_PUT, ST_MONTH_UNSENT, ST_HOURS_UNSENT_IN, ST_COUNTS_UNSENT, ST_MONTH_READY,
-    ST_RUN_UNSENT, ST_HOURS_UNSENT, ST_COUNT_SENT, ST_HOUR_SENT, ST_STATE, ST_STATE_SAVE, ST_BATCH_PUT,
-    ST_BATCH_NEXT, ST_BATCH_RECEIPT, ST_BATCH_REWIND, ST_CHAIN_DROP, ST_OLD_ORDER, ST_OLD_COUNT,
-    ST_OLD_HOUR, ST_OLD_PERIOD, ST_OLD_BATCH, ST_COUNTS, ST_EACH_COUNT, ST_EACH_HOUR, ST_N
+    ST_PERIOD, ST_PERIOD_PUT, ST_PERIOD_GROW, ST_PERIOD_CLOSE, ST_IS_OPEN, ST_ORDER, ST_ORDER_PUT,
+    ST_COUNT_ADD, ST_HOUR, ST_HOUR_PUT, ST_MONTH_UNSENT, ST_HOURS_UNSENT_IN, ST_COUNTS_UNSENT,
+    ST_MONTH_READY, ST_RUN_UNSENT, ST_HOURS_UNSENT, ST_COUNT_SENT, ST_HOUR_SENT, ST_STATE,
+    ST_STATE_SAVE, ST_BATCH_PUT, ST_BATCH_NEXT, ST_BATCH_RECEIPT, ST_BATCH_REWIND, ST_CHAIN_DROP,
+    ST_COUNTS, ST_N
 };
 
 static const char *const sql[ST_N] = {
-    [ST_PERIOD] = "SELECT gateway, rows, sum, closed FROM ledger_period WHERE run = ? AND period = ?",
+    [ST_PERIOD] =
+        "SELECT gateway, rows, sum, closed FROM ledger_period WHERE run = ? AND period = ?",
     [ST_PERIOD_PUT] = "INSERT OR IGNORE INTO ledger_period VALUES(?, ?, ?, ?, 0, 0, 0)",
     [ST_PERIOD_GROW] =
         "UPDATE ledger_period SET rows = rows + ?3, sum = sum + ?4, closed = 0"
@@ -106,42 +105,11 @@ static const char *const sql[ST_N] = {
         "UPDATE ledger_batch SET waiting = 0, receipt = ?3 WHERE chain = ?1 AND n = ?2",
     [ST_BATCH_REWIND] = "UPDATE ledger_batch SET waiting = 1 WHERE chain = ? AND n > ?",
     [ST_CHAIN_DROP] = "UPDATE ledger_batch SET waiting = 0 WHERE chain = ? AND waiting = 1",
-    [ST_OLD_ORDER] =
-        "DELETE FROM ledger_order WHERE (run, month, number, measure) IN (SELECT run, month,"
-        " number, measure FROM ledger_order o WHERE month < ?1 AND NOT EXISTS(SELECT 1 FROM"
-        " ledger_count c WHERE c.month = o.month AND c.sent < c.total) LIMIT " SLICE ")",
-    [ST_OLD_COUNT] =
-        "DELETE FROM ledger_count WHERE (month, number, measure) IN (SELECT month, number, measure"
-        " FROM ledger_count o WHERE month < ?1 AND NOT EXISTS(SELECT 1 FROM ledger_count c"
-        " WHERE c.month = o.month AND c.sent < c.total) LIMIT " SLICE ")",
-    [ST_OLD_HOUR] =
-        "DELETE FROM ledger_hour WHERE (run, hour, authority, measure, dry) IN (SELECT run, hour,"
-        " authority, measure, dry FROM ledger_hour o WHERE instant < ?1 AND NOT EXISTS(SELECT 1"
-        " FROM ledger_hour u WHERE u.run = o.run AND u.hour = o.hour AND u.sent < u.total)"
-        " LIMIT " SLICE ")",
-    [ST_OLD_PERIOD] =
-        "DELETE FROM ledger_period WHERE (run, period) IN (SELECT run, period FROM ledger_period o"
-        " WHERE instant < ?1 AND NOT EXISTS(SELECT 1 FROM ledger_order r WHERE r.run = o.run"
-        " AND r.month = o.period) AND NOT EXISTS(SELECT 1 FROM ledger_hour h WHERE h.run = o.run"
-        " AND h.hour = o.period) LIMIT " SLICE ")",
-    [ST_OLD_BATCH] =
-        "DELETE FROM ledger_batch WHERE (chain, n) IN (SELECT chain, n FROM ledger_batch"
-        " WHERE at < ?1 AND waiting = 0 LIMIT " SLICE ")",
     [ST_COUNTS] =
         "SELECT (SELECT count(*) FROM ledger_period WHERE closed = 0),"
         " (SELECT count(*) FROM ledger_count WHERE sent < total) +"
         " (SELECT count(*) FROM ledger_hour WHERE sent < total),"
         " (SELECT count(*) FROM ledger_batch WHERE waiting = 1)",
-    [ST_EACH_COUNT] =
-        "SELECT month, number, measure, total, sent FROM ledger_count WHERE ?1 = '' OR month = ?1"
-        " ORDER BY month, number, measure",
-    [ST_EACH_HOUR] =
-        "SELECT h.hour, h.authority, h.measure, sum(CASE h.dry WHEN 0 THEN h.total ELSE 0 END),"
-        " sum(CASE h.dry WHEN 0 THEN 0 ELSE h.total END), h.gateway, min(p.closed)"
-        " FROM ledger_hour h JOIN ledger_period p ON p.run = h.run AND p.period = h.hour"
-        " WHERE h.instant >= ?1 AND (?2 = 0 OR h.instant < ?2)"
-        " GROUP BY h.hour, h.gateway, h.authority, h.measure"
-        " ORDER BY h.hour, h.gateway, h.authority, h.measure",
 };
 
 struct rcd_ledger_rows_s {
@@ -551,31 +519,6 @@ int rcd_ledger_chain_drop(rcd_state_t *s, const char *chain)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-int rcd_ledger_retain(rcd_state_t *s, int64_t before)
-{
-    static const int by_month[] = {ST_OLD_ORDER, ST_OLD_COUNT};
-    static const int by_instant[] = {ST_OLD_HOUR, ST_OLD_PERIOD, ST_OLD_BATCH};
-    int removed = 0;
-    char month[8];
-
-    rcd_month_of(before, month);
-    for (size_t i = 0; i < 2; i++) {
-        rcd_sql_text(statement(s, by_month[i]), 1, month);
-        if (rcd_sql_step(s, statement(s, by_month[i])) < 0) {
-            return -1;
-        }
-        removed += sqlite3_changes(s->db);
-    }
-    for (size_t i = 0; i < 3; i++) {
-        rcd_sql_int(statement(s, by_instant[i]), 1, before);
-        if (rcd_sql_step(s, statement(s, by_instant[i])) < 0) {
-            return -1;
-        }
-        removed += sqlite3_changes(s->db);
-    }
-    return removed;
-}
-
 int rcd_ledger_counts(rcd_state_t *s, rcd_ledger_counts_t *out)
 {
     sqlite3_stmt *q = statement(s, ST_COUNTS);
@@ -589,45 +532,4 @@ int rcd_ledger_counts(rcd_state_t *s, rcd_ledger_counts_t *out)
         rcd_sql_done(q);
     }
     return rc > 0 ? 0 : -1;
-}
-
-int rcd_ledger_each_count(rcd_state_t *s, const char *month,
-                          int (*each)(void *arg, const rcd_ledger_count_t *c, int64_t sent),
-                          void *arg)
-{
-    sqlite3_stmt *q = statement(s, ST_EACH_COUNT);
-    rcd_ledger_count_t c;
-    int rc;
-
-    rcd_sql_text(q, 1, month);
-    while ((rc = rcd_sql_step(s, q)) > 0) {
-        read_count(q, &c);
-        if (each(arg, &c, rcd_sql_col(q, 4)) != 0) {
-            rcd_sql_done(q);
-            return 0;
-        }
-    }
-    return rc;
-}
-
-int rcd_ledger_each_hour(rcd_state_t *s, int64_t from, int64_t until,
-                         int (*each)(void *arg, const char *gateway, const rcd_ledger_hour_t *h,
-                                     int closed), void *arg)
-{
-    sqlite3_stmt *q = statement(s, ST_EACH_HOUR);
-    char gateway[RCD_GATEWAY_MAX + 1];
-    rcd_ledger_hour_t h;
-    int rc;
-
-    rcd_sql_int(q, 1, from);
-    rcd_sql_int(q, 2, until);
-    while ((rc = rcd_sql_step(s, q)) > 0) {
-        read_hour(q, &h);
-        rcd_sql_col_text(q, 5, gateway, sizeof(gateway));
-        if (each(arg, gateway, &h, (int) rcd_sql_col(q, 6)) != 0) {
-            rcd_sql_done(q);
-            return 0;
-        }
-    }
-    return rc;
 }

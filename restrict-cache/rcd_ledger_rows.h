@@ -47,7 +47,7 @@ int rcd_ledger_period_close(rcd_state_t *s, const rcd_ledger_key_t *key);
 /* 1 when the office has given receipts for all that is in the period. */
 int rcd_ledger_period_sent(rcd_state_t *s, const rcd_ledger_key_t *key);
 
-/* 1 when a gate has not closed its period of this name (a month's or an hour's), 0 when all have. */
+/* 1 when a gate has not closed its period of this name (a month or an hour), 0 when all have. */
 int rcd_ledger_is_open(rcd_state_t *s, const char *period);
 
 /* ---- what waits to be sent ------------------------------------------------------------------- */
@@ -116,10 +116,10 @@ int rcd_ledger_batches_rewind(rcd_state_t *s, const char *chain, int64_t n);
 /* Nothing of the chain waits any more: what it held is unsent still, and goes out anew. */
 int rcd_ledger_chain_drop(rcd_state_t *s, const char *chain);
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- the whole (retain and each_*: rcd_ledger_scan.c) ---------------------------------------- */
 
-/* Removes some of what is older than `before` (Unix seconds) and has its receipts: rows removed; to be
- * called again until it is 0. */
+/* Removes some of what is older than `before` (Unix seconds) and has its receipts: rows removed; to
+ * be called again until it is 0. */
 int rcd_ledger_retain(rcd_state_t *s, int64_t before);
 
 typedef struct {

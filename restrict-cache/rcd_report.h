@@ -2,8 +2,8 @@
  * rcd_report - one month of the list in numbers, per authority, legal basis and measure: gathered
  * from the journal, and masked for publication.
  *
- * No order number, no person, no gateway, no hour is in it. A count of 1 to 4 is masked; so is what it
- * could be computed from.
+ * No order number, no person, no gateway, no hour is in it. A count of 1 to 4 is masked; so is what
+ * it could be computed from.
  */
 #ifndef RCD_REPORT_H
 #define RCD_REPORT_H

@@ -21,8 +21,8 @@ static void mask(int64_t *n)
 
 /*
  * Objections are bound by "open before + raised = ended + open after", and the month before was
- * published, too: one masked member could be computed from the others. Then the smallest of those is
- * hidden with it.
+ * published, too: one masked member could be computed from the others. Then the smallest of those
+ * is hidden with it.
  */
 static void mask_objections(rcd_report_row_t *row)
 {

@@ -364,7 +364,8 @@ static const char *check(const cJSON *root, const char *body, size_t len, ts_bat
     if (name_parse(name, id, n) != 0)
         return "batch is not \"<32 hex>-<n>\"";
     if (cJSON_HasObjectItem(root, "checkpoint")
-        && ts_checkpoint_read(text_of(root, "checkpoint"), &b->checkpoint_n, b->checkpoint_hash) != 0)
+        && ts_checkpoint_read(text_of(root, "checkpoint"), &b->checkpoint_n, b->checkpoint_hash)
+               != 0)
         return "checkpoint names no record";
     snprintf(b->name, sizeof b->name, "%s", name);
     return NULL;

@@ -314,6 +314,22 @@ def test_a_journal_lost_counts_nothing_twice(lw):
     assert lw.totals() == lw.expected(g, h)
 
 
+def test_an_office_that_never_knows_the_batch_loses_nothing_and_doubles_nothing(lw):
+    """409 without end: chain after chain begins, with pauses, and relief goes on; then everything counts once."""
+    g = Gate("gw1")
+    g.deny("CS-1", "bus.ride", months_ago=1, hours_ago=1, n=5)
+    g.close()
+    lw.office.fault("status=409", "ledger")
+    g.push(lw.redis)
+    wait_for(lambda: len(lw.journal("SELECT DISTINCT chain FROM ledger_batch")) >= 3, 40, why="chains")
+    assert lw.journal("SELECT count(*) FROM ledger_batch WHERE waiting = 1")[0][0] <= 1
+    lw.office.lift(lw.records[0]["order"])
+    wait_for(lambda: (lw.redis.hget("jd:{credit}:relief", lw.records[0]["order"]) or b"").startswith(b"lffff"), 5, every=0.01)
+    lw.office.clear()
+    lw.settle(g, seconds=90)
+    assert lw.totals() == lw.expected(g)
+
+
 def test_redis_emptied_loses_nothing(lw):
     g = Gate("gw1")
     g.deny("CS-1", "bus.ride", months_ago=1, hours_ago=1, n=5)
