@@ -15,6 +15,7 @@
 #include "rcd_audit_read.h"
 #include "rcd_json.h"
 #include "rcd_ledger_rows.h"
+#include "rcd_lift.h"
 
 #define LAST_MAX     100000
 #define NOT_FOUND    1
@@ -29,6 +30,8 @@ typedef struct {
     /* of `records`, borrowed; NULL: none */
     const cJSON *applied, *version, *term, *lift, *ended;      /* term: also of a narrowed version */
     unsigned    amended;
+    /* of the first lift, as the journal knows it; applied 0: not known */
+    rcd_lift_course_t course;
 } life_t;
 
 /* ---- a record, for people -------------------------------------------------------------------- */
@@ -239,14 +242,16 @@ static int take_month(void *arg, const rcd_ledger_count_t *c, int64_t sent)
     return 0;
 }
 
-/* Months in which the order denied: from the ledger in the journal, which knows nothing nearer. */
-static void months_read(const rcctl_t *r, life_t *life)
+/* What the journal alone knows: the months in which the order denied (the ledger keeps nothing nearer),
+ * and when its lift took effect. */
+static void journal_read(const rcctl_t *r, life_t *life)
 {
     char err[300];
     rcd_state_t *s = rcd_state_open_readonly(r->config->state_dir, err, sizeof(err));
 
     if (s != NULL) {
         life->months_known = rcd_ledger_each_count(s, "", take_month, life) >= 0;
+        rcd_lift_course(s, life->number, &life->course);
         rcd_state_close(s);
     }
 }
@@ -269,7 +274,7 @@ static int life_read(const rcctl_t *r, life_t *life, int fd, int journal)
         }
     }
     if (journal) {
-        months_read(r, life);
+        journal_read(r, life);
     }
     return 0;
 }
@@ -287,6 +292,12 @@ static int64_t lift_took(const life_t *life, const char *from)
     int64_t begun = number(life->lift, from), at = number(life->lift, "at");
 
     return begun > 0 && at >= begun ? at - begun : -1;
+}
+
+/* Milliseconds from the daemon's apply to `at`; -1 when it is not known, or not yet. */
+static int64_t since_applied(const life_t *life, int64_t at)
+{
+    return life->course.applied > 0 && at >= life->course.applied ? at - life->course.applied : -1;
 }
 
 /* ---- an order's life: for programs ----------------------------------------------------------- */
@@ -349,6 +360,12 @@ static void life_json(life_t *life)
         add_time(o, "applied", number(life->lift, "at"));
         add_took(o, "sec_from_act", lift_took(life, "toe"));
         add_took(o, "sec_from_signature", lift_took(life, "iat"));
+        add_took(o, "ms_to_redis", since_applied(life, life->course.redis));
+        add_took(o, "ms_to_first_gateway", since_applied(life, life->course.first));
+        add_took(o, "ms_to_newest_gateway", since_applied(life, life->course.last));
+        if (life->course.applied > 0) {
+            cJSON_AddNumberToObject(o, "gateways", life->course.gates);
+        }
     }
     if (life->ended != NULL) {
         o = cJSON_AddObjectToObject(root, "ended");
@@ -419,6 +436,17 @@ static void print_lift(const life_t *life)
     if (signature >= 0) {
         snprintf(text, sizeof(text), "%s from the office's signature to the journal",
                  rcctl_span(signature));
+        rcctl_line("took", text);
+    }
+    if (since_applied(life, life->course.redis) >= 0) {
+        snprintf(text, sizeof(text), "%" PRId64 " ms from there to Redis",
+                 since_applied(life, life->course.redis));
+        rcctl_line("took", text);
+    }
+    if (since_applied(life, life->course.first) >= 0) {
+        snprintf(text, sizeof(text), "%" PRId64 " ms to the first gateway, %" PRId64
+                 " ms to the newest of %u", since_applied(life, life->course.first),
+                 since_applied(life, life->course.last), life->course.gates);
         rcctl_line("took", text);
     }
 }

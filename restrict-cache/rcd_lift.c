@@ -26,7 +26,7 @@ const char rcd_lift_schema[] =
     " STRICT, WITHOUT ROWID;";
 
 enum { ST_PUT, ST_UNSENT, ST_SENT, ST_GATE, ST_GATE_PUT, ST_SEEN, ST_SEEN_NEW, ST_UNREPORTED,
-       ST_REPORTED, ST_SINCE, ST_GATES, ST_N };
+       ST_REPORTED, ST_SINCE, ST_GATES, ST_COURSE, ST_N };
 
 static const char *const sql[ST_N] = {
     [ST_PUT] = "INSERT INTO lifts(number, measures, toe, iat, applied_ms) VALUES(?, ?, ?, ?, ?)",
@@ -55,6 +55,8 @@ static const char *const sql[ST_N] = {
     [ST_SINCE] = "SELECT toe, iat, applied_ms, redis_ms, first_ms, last_ms FROM lifts"
                  " WHERE applied_ms >= ?",
     [ST_GATES] = "SELECT count(*) FROM gates",
+    [ST_COURSE] = "SELECT applied_ms, redis_ms, first_ms, last_ms, gates FROM lifts WHERE number = ?"
+                  " ORDER BY id LIMIT 1",
 };
 
 struct rcd_lift_s {
@@ -106,6 +108,21 @@ int rcd_lift_unsent(rcd_state_t *s, const char *number, int64_t *toe, int64_t *i
         *toe = rcd_sql_col(q, 0);
         *iat = rcd_sql_col(q, 1);
         *applied_ms = rcd_sql_col(q, 2);
+        rcd_sql_done(q);
+    }
+    return rc;
+}
+
+int rcd_lift_course(rcd_state_t *s, const char *number, rcd_lift_course_t *out)
+{
+    sqlite3_stmt *q = s->lift->stmt[ST_COURSE];
+    int rc;
+
+    rcd_sql_text(q, 1, number);
+    rc = rcd_sql_step(s, q);
+    if (rc > 0) {
+        *out = (rcd_lift_course_t){rcd_sql_col(q, 0), rcd_sql_col(q, 1), rcd_sql_col(q, 2),
+                                   rcd_sql_col(q, 3), (unsigned) rcd_sql_col(q, 4)};
         rcd_sql_done(q);
     }
     return rc;

@@ -65,6 +65,14 @@ typedef struct rcd_lift_times_s {
     rcd_lift_span_t last;                  /* from apply to the last gateway known */
 } rcd_lift_times_t;
 
+typedef struct {                           /* Unix milliseconds, 0 = not yet */
+    int64_t  applied, redis, first, last;  /* first, last: at the first gateway, at the newest */
+    unsigned gates;
+} rcd_lift_course_t;
+
+/* The course of an order's first lift: 1, or 0 when none is known. */
+int rcd_lift_course(rcd_state_t *s, const char *number, rcd_lift_course_t *out);
+
 /* Of lifts applied since. Reads all of them: for rcctl, not for the daemon's loop. */
 int rcd_lift_times(rcd_state_t *s, int64_t since_ms, rcd_lift_times_t *out);
 

@@ -10,7 +10,7 @@ import pytest
 from auditworld import Audited, claims_of, keygen, rcctl, whole
 from fake_office import AUD, LIST, record
 from feedworld import KEY
-from harness import BIN
+from harness import BIN, wait_for
 
 CARD = '3401005512'
 
@@ -268,6 +268,15 @@ def test_show(audited):
     assert begun <= life['received'] <= life['applied'] and life['months'] == []
     assert life['lifted']['act'] == begun - 3600 and life['lifted']['sec_from_act'] >= 3600
     assert 0 <= life['lifted']['sec_from_signature'] <= 15
+    assert 0 <= life['lifted']['ms_to_redis'] <= 15000 and life['lifted']['gateways'] == 0
+    assert 'ms_to_first_gateway' not in life['lifted']       # no gateway has said anything
+    newest = a.feed.redis.xrevrange(a.feed.name('lifts'), count=1)[0][0].decode()
+    a.feed.redis.hset(a.feed.name('gates'), 'gw1', f'{newest} {int(time.time() * 1000)}')
+
+    def effect():
+        answer = rcctl('--json', 'audit', 'show', '--order', 'CS-1', conf=a.feed.conf)
+        return json.loads(answer.stdout)['lifted'] if '"gateways":1' in answer.stdout else None
+    assert wait_for(effect, 20)['ms_to_first_gateway'] >= 0
     assert [r['kind'] for r in life['records']] == ['order.applied', 'order.amended', 'mark', 'lift']
     assert all(r['order'] == 'CS-1' for r in life['records'])
     text = rcctl('audit', 'show', '--order', 'CS-1', conf=a.feed.conf).stdout
