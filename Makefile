@@ -141,7 +141,8 @@ $(BUILD)/core_driver: $(BUILD)/obj/tests/core/core_driver.o $(CORE_LIB)
 
 # rules that history_driver can break: calls of them go through history_mutate.c
 MUTATED = rcd_store_relief rcd_decide_relief rcd_decide_order rcd_decide_stops rcd_decide_head rcd_stage_has \
-          rcd_order_start rcd_snapshot_begin rcd_store_dirty rcd_group_reach jd_record_encode
+          rcd_order_start rcd_snapshot_begin rcd_store_dirty rcd_group_reach rcd_stay_next \
+          rcd_stay_known jd_record_encode
 HISTORY = driver daemon gate mutate
 $(BUILD)/history_driver: $(HISTORY:%=$(BUILD)/obj/tests/daemon/history_%.o) $(RCD_LIB) $(CORE_LIB)
 	$(call say,LD)

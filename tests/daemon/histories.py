@@ -13,6 +13,8 @@ A history is a program: one event a line. What the office does and what reaches 
     start  stop  write  step N                    the daemon; its writer to Redis until nothing is left, or N steps
     at +SEC     wall D G                          time; errors of the wall clocks of daemon and gate
     holders full|delta CARD,HOLDER,own|other,FROM,UNTIL|- ...     an import; "-" in a delta: CARD,HOLDER,- is removed
+    stay A|p1|c1 UNTIL|-   unstay A|p1|c1   object A   unobject A     by the operator
+    direct A|p1|c1 UNTIL|-|o                      a stay, or an objection, written to Redis past the daemon
     jbackup  jrestore  rbackup  rrestore  flush   state directory and Redis
     gate                                          nginx is restarted
     ask                                           every subject, every measure
@@ -297,6 +299,8 @@ class History:
 
     def tick(self):
         office = self.journal.office_clock(self.now) if self.up else None
+        if office is not None:
+            self.journal.lapse(min(self.now + self.wall_daemon, office))
         if office is not None and self.journal.expire(min(self.now + self.wall_daemon, office)):
             self.exact = False
         if any(self.wrote_at < k.until <= self.now + self.wall_daemon for links in self.journal.links.values() for k in links):
@@ -315,12 +319,69 @@ class History:
                                  r.mark if newer else old.mark)
         return out
 
+    def view_of_cache(self):
+        c = self.cache
+        return c.orders, c.relief, c.links, c.stays, c.objected
+
+    def merged_stays(self):
+        """What a write would leave, without writing it."""
+        c = self.cache.copy()
+        c.take(self.journal.copy())
+        return c.stays, c.objected
+
+    def operate(self, line, expected):
+        """A command of the operator may reach Redis at once, beside the records."""
+        if not self.views:
+            self.views = [self.view_of_cache()]
+        orders, _, links, _, _ = self.views[-1]
+        self.views.append((orders, self.merged_relief(), links, *self.merged_stays()))
+        self.exact = False
+        self.emit(line, expected)
+
+    def target(self, name):
+        return SUBJECTS.get(name, name)
+
+    def do_stay(self, name, until):
+        if self.up:
+            self.journal.stay(name, OPEN if until == "-" else int(until))
+            self.count["ref"] = self.count.get("ref", 0) + 1
+            self.operate(f"stay {self.count['ref']:x} {self.target(name)} {until if until == '-' else int(until) + BASE}", "done")
+
+    def do_unstay(self, name):
+        if self.up:
+            self.operate(f"unstay {self.target(name)}", "done" if self.journal.unstay(name) else "refused")
+
+    def do_object(self, number):
+        if self.up:
+            self.journal.objected[number] = True
+            self.count["ref"] = self.count.get("ref", 0) + 1
+            self.operate(f"object {self.count['ref']:x} {number}", "done")
+
+    def do_unobject(self, number):
+        if self.up:
+            stood = self.journal.objected.get(number, False)
+            if stood:
+                self.journal.objected[number] = False
+            self.operate(f"unobject {number}", "done" if stood else "refused")
+
+    def do_direct(self, name, until):
+        c = self.cache
+        self.emit(f"direct {self.target(name)} {until if until in '-o' else int(until) + BASE}")
+        if until == "o":
+            c.objected |= {name}
+        else:
+            until = OPEN if until == "-" else int(until)
+            c.stays = {**c.stays, name: max(until, c.stays.get(name, until))}
+        self.exact = False
+        if self.views:
+            self.views.append((*self.views[-1][:3], *self.merged_stays()))
+
     def do_step(self, n):
         if not self.up:
             return
         if not self.views:
-            self.views = [(self.cache.orders, self.cache.relief, self.cache.links)]
-        self.views.append((dict(self.journal.orders), self.merged_relief(), [self.journal.links]))
+            self.views = [self.view_of_cache()]
+        self.views.append((dict(self.journal.orders), self.merged_relief(), [self.journal.links], *self.merged_stays()))
         self.exact = False
         self.loose()
         self.emit(f"step {n}", "any")
@@ -337,11 +398,13 @@ class History:
         j, c = self.journal, self.cache
         office = j.office_clock(self.now)
         c.relief = self.merged_relief()
+        waits = not j.known and not any(h.ended is None for h in j.orders.values())     # for a first list
+        c.take(j.copy() if waits or (self.ahead() and self.refill) else j)               # nothing is taken up meanwhile
         if self.ahead() and self.refill:
             c.office_at = office
             self.was_ahead = True
             self.emit("write", "any")
-        elif not j.known and not any(h.ended is None for h in j.orders.values()):
+        elif waits:
             self.emit("write", "any")
         else:
             lo, hi = c.contact
@@ -415,7 +478,7 @@ class History:
 
     def do_ask(self):
         c, g = self.cache, self
-        views = self.views or [(c.orders, c.relief, c.links)]
+        views = self.views or [self.view_of_cache()]
         wall = self.now + self.wall_gate
         marks = [c.mark]
         if self.meta_open:
@@ -452,7 +515,7 @@ class History:
         """Into `out`: (subject or card, number) -> (mask of measures for which a denial is lawful, until)."""
         if contact is None or max(wall, office) - contact > MAX_STALE or abs(wall - office) > SKEW:
             return
-        for i, (orders, _, links) in enumerate(views):
+        for i, (orders, _, links, _, _) in enumerate(views):
             for number, held in orders.items():
                 v = held.version
                 if held.ended or v.observe or v.objection or not (v.start <= wall < v.until and v.start <= office < v.until):
@@ -460,15 +523,14 @@ class History:
                 never = freed.get(number, NOTHING)
                 if never.objection and self.freed[number].objection:
                     continue
-                mask = 0
-                for _, relief, _ in views[i:]:
-                    r = relief.get(number, NOTHING)
-                    mask |= 0 if r.objection else v.measures & ~r.lifted & ~never.lifted
-                if not mask:
-                    continue
                 at = [v.subject] + [c for c in CARDS if any(reached(m.get(c, ()), v.subject, wall, office) for m in links)]
-                for subject in at:
-                    out[subject, number] = (mask | out.get((subject, number), (0, 0))[0], v.until)
+                for _, relief, _, stays, objected in views[i:]:
+                    r = relief.get(number, NOTHING)
+                    mask = 0 if r.objection or number in objected else v.measures & ~r.lifted & ~never.lifted
+                    for subject in at if mask else ():
+                        # a stay counts while either clock is before its end
+                        if not any(t in stays and min(wall, office) < stays[t] for t in (number, subject, v.subject)):
+                            out[subject, number] = (mask | out.get((subject, number), (0, 0))[0], v.until)
 
 
 def max_of(a, b):

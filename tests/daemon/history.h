@@ -43,6 +43,10 @@ void history_redis_copy(int from, int to);
 /* nginx was restarted. */
 void history_gate_new(void);
 void history_ask(char *subjects);
+/* Of "scheme:identifier". */
+void history_digest(const char *subject, uint8_t digest[JD_DIGEST_LEN]);
+/* "TARGET UNTIL|-|o": what rcctl writes itself. */
+void history_direct(char *args);
 
 /* ---- history_mutate.c: one rule of the daemon or the gate broken on purpose, so that the property
  * test can be seen to fail */
@@ -54,6 +58,8 @@ int mutate_choose(const char *name);
 void mutate_start(rcd_state_t *s);
 /* 1 when this event of the relief lane is to be acknowledged and lost. */
 int mutate_relief(rcd_state_t *s, const rcd_event_t *ev);
+/* 1 when the stay of a card's holder is not to be looked at. */
+int mutate_holders_stay(void);
 /* Around an import of holders. */
 void mutate_importing(int on);
 /* Each time the clock was set. */

@@ -13,6 +13,8 @@
 #include "rcd_clock.h"
 #include "rcd_hold.h"
 #include "rcd_holders.h"
+#include "rcd_relief_command.h"
+#include "rcd_stay.h"
 #include "rcd_state.h"
 #include "rcd_store.h"
 
@@ -149,6 +151,8 @@ static void start(void)
     if (d.state == NULL) {
         history_fail(err);
     }
+    /* nobody else reads it: without the locks that rcctl needs it is twice as fast */
+    sqlite3_exec(d.state->db, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL);
     mutate_start(d.state);
     rcd_state_marks(d.state, &marks);
     rcd_clock_init(&d.clock, d.dir, marks.head_iat);
@@ -179,17 +183,21 @@ static int writer_step(void)
 static void write_all(void)
 {
     int rested = 0, standby = 0, n = 0;
-    rcd_redis_status_t st;
+    rcd_redis_status_t st = {.state = "restless"};
 
     while (n++ < STEPS_MAX && rested < 2) {
         rested = writer_step() > 0 ? rested + 1 : 0;
+        if (rested == 0) {
+            continue;
+        }
         rcd_redis_status(d.writer, &st);
-        if (strcmp(st.state, "standby") == 0 && standby++ < STANDBY) {
-            rested = 0;
+        if ((strcmp(st.state, "standby") == 0 && standby++ < STANDBY) ||
+            (strcmp(st.state, "ready") == 0 && st.dirty + st.relief_pending > 0)) {
+            rested = 0;                /* what was found in Redis goes back there */
         }
     }
-    printf("%s %llu %llu\n", n > STEPS_MAX ? "restless" : st.state,
-           (unsigned long long) st.dirty, (unsigned long long) st.relief_pending);
+    printf("%s %llu %llu\n", rested < 2 ? "restless" : st.state, (unsigned long long) st.dirty,
+           (unsigned long long) st.relief_pending);
 }
 
 static void journal_backup(void)
@@ -360,6 +368,69 @@ static void import_holders(const char *args)
     mutate_importing(0);
 }
 
+/* ---- the operator ---------------------------------------------------------------------------------- */
+
+/* Adds what a stay is of: an order, or a person's digest with what it was made under. */
+static void target_add(cJSON *command, const char *target)
+{
+    uint8_t digest[JD_DIGEST_LEN];
+    char hex[2 * JD_HOLDER_LEN + 1], under[RCD_UNDER_MAX];
+    cJSON *field;
+
+    if (strchr(target, ':') == NULL) {
+        cJSON_AddStringToObject(command, "order", target);
+        return;
+    }
+    history_digest(target, digest);
+    for (int i = 0; i < JD_HOLDER_LEN; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
+    rcd_store_under_print(&d.config.rules, under);
+    field = cJSON_CreateObject();
+    cJSON_AddStringToObject(field, "field", hex);
+    cJSON_AddStringToObject(field, "under", under);
+    cJSON_AddItemToArray(cJSON_AddArrayToObject(command, "fields"), field);
+}
+
+static void run_command(rcd_command_pt run, const char *target, const char *ref, const char *until)
+{
+    rcd_command_t c = {.config = &d.config, .state = d.state, .redis = d.writer,
+                       .holders = d.holders, .user = "op"};
+    cJSON *command = cJSON_CreateObject(), *answer = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(command, "reason", "r");
+    target_add(command, target);
+    if (ref != NULL) {
+        cJSON_AddStringToObject(command, "ref", ref);
+    }
+    if (until != NULL && strcmp(until, "-") != 0) {
+        cJSON_AddNumberToObject(command, "until", (double) strtoll(until, NULL, 10));
+    }
+    printf("%s\n", run(&c, command, answer) == NULL ? "done" : "refused");
+    cJSON_Delete(command);
+    cJSON_Delete(answer);
+}
+
+static int operator_command(const char *name, char *args)
+{
+    char ref[64] = "", target[128] = "", until[32] = "-";
+
+    if (strcmp(name, "stay") == 0) {
+        sscanf(args, "%63s %127s %31s", ref, target, until);
+        run_command(rcd_command_stay, target, ref, until);
+    } else if (strcmp(name, "object") == 0) {
+        sscanf(args, "%63s %127s", ref, target);
+        run_command(rcd_command_objection, target, ref, NULL);
+    } else if (strcmp(name, "unstay") == 0) {
+        run_command(rcd_command_unstay, args, NULL, NULL);
+    } else if (strcmp(name, "unobject") == 0) {
+        run_command(rcd_command_objection_end, args, NULL, NULL);
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
 /* ---- commands -------------------------------------------------------------------------------------- */
 
 /* What is done to the process and its files, running or not. */
@@ -394,6 +465,8 @@ int history_daemon_command(const char *name, char *args)
         import_holders(args);
     } else if (d.state == NULL) {
         printf("down\n");
+    } else if (operator_command(name, args)) {
+        return 1;
     } else if (strcmp(name, "order") == 0) {
         feed_order(args);
     } else if (strcmp(name, "lift") == 0) {
@@ -470,6 +543,8 @@ void history_daemon_init(const char *dir, const char *socket)
 {
     char path[2 * PATH_SIZE];
 
+    sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     set_rules();
     snprintf(d.dir, sizeof(d.dir), "%s/state", dir);
     snprintf(d.backup, sizeof(d.backup), "%s/backup", dir);

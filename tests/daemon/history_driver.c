@@ -19,6 +19,9 @@
  *   jbackup  jrestore        the state directory, whole; jrestore ends the daemon
  *   rbackup  rrestore        Redis; rrestore breaks the daemon's connection, as a restart would
  *   holders full|delta N     N lines of an import of holders
+ *   stay REF TARGET UNTIL|-   unstay TARGET          by the operator; TARGET: an order, or "scheme:identifier"
+ *   object REF NUMBER   unobject NUMBER
+ *   direct TARGET UNTIL|-|o  a stay or an objection as rcctl writes it when the daemon does not answer
  *   flush  gate              Redis emptied; nginx restarted
  *   ask SUBJECT...           "scheme:identifier"; the gate's reasons by measure, from bit 0
  *
@@ -120,6 +123,8 @@ static int world_command(const char *name, char *args)
         history_redis_do("FLUSHDB");
     } else if (strcmp(name, "gate") == 0) {
         history_gate_new();
+    } else if (strcmp(name, "direct") == 0) {
+        history_direct(args);
     } else {
         return 0;
     }

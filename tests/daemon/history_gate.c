@@ -7,6 +7,7 @@
 #include "core/jd_policy.h"
 #include "core/jd_redis.h"
 #include "history.h"
+#include "rcd_script.h"
 
 #define LIST         "credit"
 #define MEASURES     3
@@ -121,7 +122,7 @@ static int read_stays(const redisReply *r, unsigned n, jd_relief_t *relief)
         }
         if (i > 0) {
             lift_to(&relief[i - 1].stay, stay[0]);
-            lift_to(&relief[i - 1].stay, stay[i]);
+            lift_to(&relief[i - 1].stay, mutate_holders_stay() ? 0 : stay[i]);
         }
     }
     return 0;
@@ -184,7 +185,7 @@ static void judge(const redisReply *r, const uint8_t digest[JD_DIGEST_LEN])
     printf("\n");
 }
 
-static void digest_of(const char *subject, uint8_t digest[JD_DIGEST_LEN])
+void history_digest(const char *subject, uint8_t digest[JD_DIGEST_LEN])
 {
     const char *id = strchr(subject, ':');
     int scheme = id != NULL ? jd_scheme_parse(subject, (size_t) (id - subject)) : -1;
@@ -211,7 +212,7 @@ void history_ask(char *args)
     jd_redis_grounds(grounds, LIST);
     jd_redis_stays(stays, LIST);
     for (char *s = strtok(args, " "); s != NULL && n < SUBJECTS_MAX; s = strtok(NULL, " "), n++) {
-        digest_of(s, digest[n]);
+        history_digest(s, digest[n]);
         redisAppendCommand(history_redis, "EVALSHA_RO %s 4 %s %s %s %s %s %b", jd_confirm_sha1, meta, rel,
                            grounds, stays, prefix, digest[n], (size_t) JD_DIGEST_LEN);
     }
@@ -230,4 +231,32 @@ void history_ask(char *args)
 void history_gate_new(void)
 {
     memset(&gate, 0, sizeof(gate));
+}
+
+void history_direct(char *args)
+{
+    char key[JD_REDIS_NAME_MAX], value[JD_RELIEF_TEXT_MAX + 2];
+    char *end = strchr(args, ' ');
+    uint8_t digest[JD_DIGEST_LEN];
+    jd_relief_t relief = {0};
+    size_t len;
+
+    *end++ = '\0';
+    relief.objection = end[0] == 'o';
+    relief.stay = end[0] == '-' ? JD_STAY_FOREVER : strtoll(end, NULL, 10);
+    if (strchr(args, ':') != NULL) {
+        history_digest(args, digest);
+        jd_redis_stays(key, LIST);
+        len = jd_stay_print(relief.stay, value);
+        history_redis_do("EVAL %s 1 %s %b %b", rcd_scripts[RCD_SCRIPT_DIRECT], key, digest,
+                         (size_t) JD_HOLDER_LEN, value, len);
+        return;
+    }
+    jd_redis_relief(key, LIST);
+    len = jd_relief_print(&relief, value);
+    if (relief.objection) {
+        memcpy(value + len, " h", 2);
+        len += 2;
+    }
+    history_redis_do("EVAL %s 1 %s %s %b", rcd_scripts[RCD_SCRIPT_DIRECT], key, args, value, len);
 }

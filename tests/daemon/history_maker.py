@@ -12,28 +12,34 @@ STEPS = (1, 1, 2, 6, 30, 250, 400, 1800, 3700, DAY)
 
 # what a history is about: weights of its events, over those of every history
 COMMON = {"publish": 10, "lift": 5, "deliver": 30, "late": 8, "replay": 6, "write": 12, "contact": 14, "at": 8, "ask": 4}
-THEMES = [
-    {"amend": 16, "lift": 8, "mark": 6, "snapshot": 6},
-    {"amend": 8, "mark": 12, "lift": 8, "restart": 4},
-    {"at": 20, "wall": 10, "restart": 4, "gate": 4},
-    {"flush": 6, "rbackup": 5, "rrestore": 6, "restart": 6, "gate": 3, "mark": 6},
-    {"jbackup": 6, "jrestore": 6, "flush": 3, "mark": 6, "lift": 8, "snapshot": 4},
-    {"obackup": 5, "orestore": 5, "onew": 2, "approve": 6, "snapshot": 8, "amend": 6},
-    {"snapshot": 14, "hole": 6, "meanwhile": 6, "amend": 8, "mark": 6},
-    {"step": 14, "amend": 8, "mark": 8, "flush": 3, "restart": 4},
-    {"cards": 24, "at": 6, "restart": 3, "lift": 3},
-    {"cards": 16, "flush": 3, "wall": 4, "jbackup": 3, "jrestore": 3, "step": 6, "amend": 6},
-    {"cards": 4, "amend": 6, "mark": 6, "at": 6, "wall": 2, "flush": 2, "rbackup": 2, "rrestore": 2, "restart": 4, "gate": 2, "jbackup": 3,
-     "jrestore": 3, "obackup": 2, "orestore": 2, "onew": 1, "approve": 3, "snapshot": 6, "hole": 2, "meanwhile": 3, "step": 4},
-]
+THEMES = {
+    "amendments": {"amend": 16, "lift": 8, "mark": 6, "snapshot": 6},
+    "marks": {"amend": 8, "mark": 12, "lift": 8, "restart": 4},
+    "clocks": {"at": 20, "wall": 10, "restart": 4, "gate": 4},
+    "redis": {"flush": 6, "rbackup": 5, "rrestore": 6, "restart": 6, "gate": 3, "mark": 6},
+    "journal": {"jbackup": 6, "jrestore": 6, "flush": 3, "mark": 6, "lift": 8, "snapshot": 4},
+    "office": {"obackup": 5, "orestore": 5, "onew": 2, "approve": 6, "snapshot": 8, "amend": 6},
+    "snapshots": {"snapshot": 14, "hole": 6, "meanwhile": 6, "amend": 8, "mark": 6},
+    "steps": {"step": 14, "amend": 8, "mark": 8, "flush": 3, "restart": 4},
+    "cards": {"cards": 24, "at": 6, "restart": 3, "lift": 3},
+    "cards and disasters": {"cards": 16, "flush": 3, "wall": 4, "jbackup": 3, "jrestore": 3, "step": 6, "amend": 6},
+    "stays": {"stay": 14, "unstay": 5, "object": 5, "unobject": 4, "restart": 4, "flush": 5, "mark": 4, "at": 4, "cards": 4},
+    "stays past the daemon": {"stay": 8, "unstay": 4, "object": 4, "unobject": 4, "direct": 8, "flush": 4, "jbackup": 4,
+        "jrestore": 4, "rbackup": 3, "rrestore": 3, "restart": 4, "mark": 4},
+    "stays in steps": {"stay": 6, "unstay": 3, "object": 4, "unobject": 3, "direct": 3, "step": 10, "amend": 6, "mark": 6,
+        "cards": 4, "wall": 3},
+    "all": {"stay": 2, "unstay": 1, "object": 1, "unobject": 1, "direct": 1, "cards": 4, "amend": 6, "mark": 6, "at": 6,
+        "wall": 2, "flush": 2, "rbackup": 2, "rrestore": 2, "restart": 4, "gate": 2, "jbackup": 3, "jrestore": 3, "obackup": 2,
+        "orestore": 2, "onew": 1, "approve": 3, "snapshot": 6, "hole": 2, "meanwhile": 3, "step": 4},
+}
 
 
 class Maker:
-    def __init__(self, seed):
+    def __init__(self, seed, theme):
         self.r = Random(seed)
         self.h = History()
         weights = dict(COMMON)
-        for name, w in THEMES[seed % len(THEMES)].items():
+        for name, w in THEMES[theme or list(THEMES)[seed % len(THEMES)]].items():
             weights[name] = weights.get(name, 0) + w
         self.names, self.weights = list(weights), list(weights.values())
 
@@ -209,6 +215,35 @@ class Maker:
             self.do("write")
         self.do("ask")
 
+    def targets(self):
+        return list(self.h.office.orders) * 2 + list(PEOPLE) + list(CARDS)
+
+    def stay(self):
+        until = self.r.choice(("-", "-", self.h.now + self.r.choice((5, 300, 700, 4000, DAY))))
+        self.plain(f"stay {self.r.choice(self.targets())} {until}")
+
+    def unstay(self):
+        standing = [t for t in self.h.journal.stays if self.h.journal.stay_of(t) is not None]
+        self.plain(f"unstay {self.r.choice(standing or self.targets())}")
+        self.do("write")
+        self.do("ask")
+
+    def object(self):
+        if self.h.office.orders:
+            self.plain("object " + self.r.choice(list(self.h.office.orders)))
+
+    def unobject(self):
+        standing = [n for n, stands in self.h.journal.objected.items() if stands]
+        if standing or self.h.office.orders:
+            self.plain("unobject " + self.r.choice(standing or list(self.h.office.orders)))
+            self.do("write")
+            self.do("ask")
+
+    def direct(self):
+        target = self.r.choice(self.targets())
+        until = self.r.choice(("-", self.h.now + self.r.choice((5, 300, 4000)), "o" if target in self.h.office.orders else "-"))
+        self.plain(f"direct {target} {until}")
+
     def plain(self, text):
         self.do(text)
         if text not in ("obackup", "jbackup", "rbackup", "onew"):
@@ -267,5 +302,6 @@ class Maker:
         return self.h
 
 
-def make(seed):
-    return Maker(seed).make()
+def make(seed, theme=None):
+    """The history of a seed; the themes come in turn unless one is named."""
+    return Maker(seed, theme).make()

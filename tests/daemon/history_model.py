@@ -167,12 +167,34 @@ class Journal:
         self.orders = {}               # number -> Held
         self.relief = {}               # number -> Relief
         self.links = {}                # card -> (Link, ...); never changed, only replaced
+        self.stays = {}                # order or subject -> {until: standing}; never changed, only replaced
+        self.objected = {}             # number -> standing: the operator's objections, likewise
         self.clock = None              # (iat, when it came, highest value given out)
 
     def copy(self):
         j = copy(self)
         j.tokens, j.orders, j.relief = dict(self.tokens), dict(self.orders), dict(self.relief)
+        j.stays, j.objected = dict(self.stays), dict(self.objected)
         return j
+
+    # ---- what the operator frees
+
+    def stay(self, target, until):
+        self.stays[target] = {**self.stays.get(target, {}), until: True}
+
+    def unstay(self, target):
+        """True when one stood."""
+        old = self.stays.get(target, {})
+        self.stays[target] = dict.fromkeys(old, False)
+        return any(old.values())
+
+    def stay_of(self, target):
+        return max([u for u, stands in self.stays.get(target, {}).items() if stands], default=None)
+
+    def lapse(self, at):
+        for target, stays in self.stays.items():
+            if any(stands and until <= at for until, stands in stays.items()):
+                self.stays[target] = {u: stands and u > at for u, stands in stays.items()}
 
     # ---- the office clock: the last head's iat, and the time since; it never goes back
 
@@ -344,11 +366,30 @@ class Cache:
         self.filled = False
         self.orders, self.relief = {}, {}
         self.links = [{}]              # what it may have been written by; one = for sure
+        self.stays = {}                # order or subject -> the longest
+        self.objected = frozenset()    # by the operator
         self.mark, self.seq = (0, 0), 0
         self.office_at = None
         self.contact = (None, None)    # the latest that can be known for sure, the latest that is possible
 
     def copy(self):
         c = copy(self)
-        c.orders, c.relief = dict(self.orders), dict(self.relief)
+        c.orders, c.relief, c.stays = dict(self.orders), dict(self.relief), dict(self.stays)
         return c
+
+    def take(self, journal):
+        """Stays and objections as a write leaves them: what stands in the journal or here, but what the journal knows as ended;
+        what stands here and the journal never had, it takes up."""
+        for target in set(journal.stays) | set(self.stays):
+            here, there = self.stays.get(target), journal.stays.get(target, {})
+            if here is not None and here not in there:
+                journal.stay(target, here)
+            stands = journal.stay_of(target)
+            if stands is None:
+                self.stays.pop(target, None)
+            else:
+                self.stays[target] = stands
+        for number in self.objected:
+            if number not in journal.objected:
+                journal.objected[number] = True
+        self.objected = frozenset(n for n, stands in journal.objected.items() if stands)

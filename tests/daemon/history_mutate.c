@@ -7,8 +7,10 @@
 #include "history.h"
 #include "rcd_apply.h"
 #include "rcd_decide.h"
+#include "rcd_objection.h"
 #include "rcd_reach.h"
 #include "rcd_stage.h"
+#include "rcd_stay.h"
 #include "rcd_store.h"
 
 typedef enum {
@@ -35,6 +37,10 @@ typedef enum {
     LINK_WITHOUT_TERM,   /* the gate is not told from when until when a card is whose */
     TWO_HOLDERS_BOTH,    /* a card that two hold at once is both's */
     OTHER_IS_OWN,        /* a card that is merely used is taken for one's own */
+    STAY_LOST,           /* a refill leaves stays of persons out */
+    STAY_MISSES_CARDS,   /* the gate does not ask for a stay of the card's holder */
+    STAY_NOT_TAKEN_UP,   /* what rcctl wrote past the daemon is not taken into the journal */
+    OBJECTION_ENDED,     /* a mark of the office ends the operator's objection, too */
     MUTATIONS
 } mutation_t;
 
@@ -44,6 +50,7 @@ static const char *const names[MUTATIONS] = {
     "subject-kept",    "absence-ignored", "old-snapshot",     "served-ignored",    "contact-early",
     "contact-from-disk", "never-stale",   "wall-clock-alone", "gate-forgets",
     "link-kept",       "link-without-term", "two-holders-both", "other-is-own",
+    "stay-lost",       "stay-misses-cards", "stay-not-taken-up", "objection-ended",
 };
 
 static mutation_t chosen;
@@ -82,8 +89,21 @@ void mutate_importing(int on)
     importing = on;
 }
 
+int mutate_holders_stay(void)
+{
+    return chosen == STAY_MISSES_CARDS;
+}
+
 int mutate_relief(rcd_state_t *s, const rcd_event_t *ev)
 {
+    rcd_objection_t o = {.user = "op", .reason = "r", .ref = "0", .at = ev->iat};
+
+    if (chosen == OBJECTION_ENDED && ev->kind == RCD_EV_MARK && !ev->objection) {
+        strcpy(o.number, ev->number);
+        rcd_store_begin(s, 1);
+        rcd_objection_end(s, &o);
+        rcd_store_commit(s);
+    }
     return chosen == LIFT_IN_ORDER &&
            (ev->epoch != s->marks.epoch || ev->seq != s->marks.relief_seq + 1);
 }
@@ -160,6 +180,25 @@ int __real_rcd_store_dirty(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN]);
 int __wrap_rcd_store_dirty(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN]);
 void __real_rcd_group_reach(const rcd_group_t *g, int64_t now, rcd_reach_t *out);
 void __wrap_rcd_group_reach(const rcd_group_t *g, int64_t now, rcd_reach_t *out);
+
+int __real_rcd_stay_next(rcd_state_t *s, int pending_only, const uint8_t *after,
+                         uint8_t field[JD_HOLDER_LEN]);
+int __wrap_rcd_stay_next(rcd_state_t *s, int pending_only, const uint8_t *after,
+                         uint8_t field[JD_HOLDER_LEN]);
+int __real_rcd_stay_known(rcd_state_t *s, const char *number, const uint8_t *field, int64_t until);
+int __wrap_rcd_stay_known(rcd_state_t *s, const char *number, const uint8_t *field, int64_t until);
+
+int __wrap_rcd_stay_next(rcd_state_t *s, int pending_only, const uint8_t *after,
+                         uint8_t field[JD_HOLDER_LEN])
+{
+    return chosen == STAY_LOST && !pending_only
+               ? 0 : __real_rcd_stay_next(s, pending_only, after, field);
+}
+
+int __wrap_rcd_stay_known(rcd_state_t *s, const char *number, const uint8_t *field, int64_t until)
+{
+    return chosen == STAY_NOT_TAKEN_UP ? 1 : __real_rcd_stay_known(s, number, field, until);
+}
 
 int __wrap_rcd_store_dirty(rcd_state_t *s, const uint8_t digest[JD_DIGEST_LEN])
 {
