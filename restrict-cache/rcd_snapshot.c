@@ -65,8 +65,12 @@ static int64_t now_ns(void)
 /* NULL when a snapshot with these marks may be used now. */
 static const char *unfit(const rcd_state_t *s, const rcd_statement_t *st)
 {
+    const rcd_held_t *held = rcd_hold_waits(s);
     const rcd_marks_t *m = &s->marks;
 
+    if (held != NULL && held->epoch == st->epoch && st->seq < held->seq) {
+        return "older than the one that waits for approval";
+    }
     if (!s->epoch_known || st->epoch == m->fork_epoch) {
         return NULL;
     }

@@ -524,6 +524,9 @@ static int act_deliver(world_t *w, int branch, int kind)
         assert_int_equal(rcd_apply_changes(store, &rules, &ev, 1, &res), 0);
         if (scenario->narrow && kind == T_AMEND) {
             narrowed(w, &res);
+            if (w->redis.filled && !store->written.refill && !ahead(w)) {
+                write_record(w);      /* in the same turn of the daemon */
+            }
         }
         return 1;
     }
