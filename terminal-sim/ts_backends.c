@@ -17,7 +17,9 @@
 #include "core/jd_form.h"
 #include "ts.h"
 
-#define BODY_MAX  65536
+#define BODY_MAX        65536
+#define ROUTES          3
+#define MARK_BACK_MAX   1024                    /* nginx takes 4 KB of headers from a backend */
 
 typedef struct {
     size_t  len;
@@ -36,7 +38,7 @@ typedef struct {
 
 typedef struct {
     const char        *name;                    /* as option and in the ports file */
-    route_t            route[2];
+    route_t            route[ROUTES];
     unsigned           port;                    /* 0: any free one */
     struct MHD_Daemon *daemon;
     atomic_ullong      requests, refused, marked;   /* all; not 2xx; with a JD-Status */
@@ -122,9 +124,23 @@ static unsigned serve_tour(cJSON *answer, struct MHD_Connection *c, const body_t
     return MHD_HTTP_OK;
 }
 
+/* The counter: staff see what JD-Status tells of this person, see reply(). */
+static unsigned serve_orders(cJSON *answer, struct MHD_Connection *c, const body_t *body,
+                             uint64_t n)
+{
+    const char *card = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "X-Card-No");
+
+    (void) body;
+    (void) n;
+    if (!card || !*card)
+        return wrong(answer, MHD_HTTP_BAD_REQUEST, "header X-Card-No is missing");
+    return MHD_HTTP_OK;
+}
+
 static backend_t backends[] = {
     { .name = "citizen-card",
-      .route = { { "/card/bike", serve_bike }, { "/card/tour", serve_tour } } },
+      .route = { { "/card/bike", serve_bike }, { "/card/tour", serve_tour },
+                 { "/card/orders", serve_orders } } },
     { .name = "bus-validator", .route = { { "/bus/tap", serve_tap } } },
     { .name = "library-checkout", .route = { { "/library/checkout", serve_checkout } } },
 };
@@ -142,7 +158,7 @@ static unsigned serve(backend_t *b, cJSON *answer, struct MHD_Connection *c, con
         cJSON_AddNumberToObject(answer, "with_jd_status", (double) b->marked);
         return MHD_HTTP_OK;
     }
-    for (unsigned i = 0; i < 2 && b->route[i].path; i++) {
+    for (unsigned i = 0; i < ROUTES && b->route[i].path; i++) {
         if (strcmp(url, b->route[i].path) == 0)
             return b->route[i].serve(answer, c, body, n);
     }
@@ -175,7 +191,7 @@ static enum MHD_Result reply(backend_t *b, struct MHD_Connection *c, const char 
         return MHD_NO;
     response = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
     MHD_add_response_header(response, "Content-Type", "application/json");
-    if (mark)
+    if (mark && strlen(mark) <= MARK_BACK_MAX)
         MHD_add_response_header(response, "X-Backend-JD-Status", mark);
     rc = MHD_queue_response(c, status, response);
     MHD_destroy_response(response);

@@ -56,6 +56,9 @@ class City:
                         jd_gate credit library.checkout; jd_subject patron json:/patron_barcode;
                         proxy_pass http://books;
                     }}
+                    location = /card/orders {{
+                        jd_counter credit; jd_subject card header:X-Card-No; proxy_pass http://card;
+                    }}
                     location /card/bike {{
                         jd_gate credit bike.rent; jd_subject card form:card; proxy_pass http://card;
                     }}
@@ -114,6 +117,13 @@ def test_lifts_and_orders_under_load(world, tmp_path):
         time.sleep(0.1)                     # spreads the events over the load; nothing depends on how long
     r = finish(p)
     assert r.code == 0 and r.report["settling"] > 0 and r.report["denied"] > 100, r
+
+
+def test_staff_at_the_counter_see_what_denies(world, tmp_path):
+    city = City(world, tmp_path, orders(20))
+    told = city.nginx.get("/card/orders", headers=[("X-Card-No", card(1))]).json()["jd_status"]
+    assert told.startswith('COUNTER;reason=listed;list="credit";') and ', "CS-1";measures=' in told and ";state=in_force;" in told
+    assert "reason=not_listed" in city.nginx.get("/card/orders", headers=[("X-Card-No", card(999))]).json()["jd_status"]
 
 
 def test_a_dry_run_denies_nobody(world, tmp_path):

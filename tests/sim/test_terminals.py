@@ -471,6 +471,10 @@ def test_backends(world):
     assert "rental" in request(port["citizen-card"], "/card/bike", "POST", form, b"card=" + CARD.encode()).json()
     assert "pass" in request(port["citizen-card"], "/card/tour", "POST", form, b"card=" + CARD.encode()).json()
     assert request(port["citizen-card"], "/card/tour", "POST", form, b"number=1").status == 400
+    long = "COUNTER;" + "x" * 4000              # more than nginx would take back as a header
+    orders = request(port["citizen-card"], "/card/orders", headers={"X-Card-No": CARD, "JD-Status": long})
+    assert orders.status == 200 and orders.json()["jd_status"] == long and "X-Backend-JD-Status" not in orders.headers
+    assert request(port["citizen-card"], "/card/orders").status == 400
 
     loan = json.dumps({"patron_barcode": CARD, "item_barcode": "TEST1"}).encode()
     assert request(port["library-checkout"], "/library/checkout", "POST", body=loan).status == 200
