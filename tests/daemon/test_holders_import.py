@@ -88,8 +88,9 @@ def test_refused_lines_return_no_card_and_keep_none_with_the_wrong_person(feed):
         feed.wait_orders([], card=c)
     assert matching(feed, ['C1', 'C4']) == {'C1', 'C4'}
     assert states(feed, 'C1') == ['counts'] and states(feed, 'C2') == ['in_doubt'] == states(feed, 'C3')
-    run = harness.rcctl(feed.conf, 'status')
-    assert 'unreadable lines: 3; cards in doubt, which match nobody: 2' in run.stdout and run.returncode == 5
+    # the status is written each second
+    run = wait_for(lambda: 'unreadable lines: 3; cards in doubt, which match nobody: 2' in (r := harness.rcctl(feed.conf, 'status')).stdout and r)
+    assert run.returncode == 5
     # the export is corrected
     a = full(feed, link('C1'), link('C2'), link('C3', holder=f'cnid:{person(2)}'), link('C4'))
     assert a['doubt'] == a['refused'] == 0

@@ -42,8 +42,9 @@ def person(feed, subject=CARD, scheme='card', key=KEY):
 def audit(feed, kind):
     """Records of one kind, from wherever they are by now."""
     db = sqlite3.connect(f'file:{feed.state}/journal.db?mode=ro', uri=True, timeout=10)
-    rows = [json.loads('{' + t[1:] + '}') for t, in db.execute('SELECT text FROM audit WHERE kind = ? ORDER BY id', (kind,))]
+    waiting = [json.loads('{' + t[1:] + '}') for t, in db.execute('SELECT text FROM audit WHERE kind = ? ORDER BY id', (kind,))]
     db.close()
+    rows = []
     for chain in sorted(feed.state.glob('audit*')):
         if chain.is_file() and chain.suffix not in ('.db',):
             for line in chain.read_text(errors='replace').splitlines():
@@ -53,6 +54,8 @@ def audit(feed, kind):
                     continue
                 if isinstance(r, dict) and r.get('kind') == kind:
                     rows.append(r)
+    # what waited when the journal was read may be in the chain by now
+    rows += [w for w in waiting if not any(w.items() <= r.items() for r in rows)]
     return rows
 
 
