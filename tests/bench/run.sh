@@ -1,8 +1,8 @@
 #!/bin/sh
 # Prints the figures of the gate (README.md here tells how to read them). Builds what is missing.
 #
-#   sh tests/bench/run.sh                     everything, about four minutes on two idle cores
-#   sh tests/bench/run.sh table pairs ...     only these: table, seal, pairs, instructions, load, lift
+#   sh tests/bench/run.sh                     everything but relief_first, about four minutes on two idle cores
+#   sh tests/bench/run.sh table pairs ...     only these: table, seal, pairs, instructions, load, lift, relief_first
 #
 # JD_ENTRIES, JD_PAIRS, JD_SECONDS, JD_EVENTS: sizes (bench.py, lift.py). BUILD: the build folder.
 set -eu
@@ -25,8 +25,8 @@ done
 export JD_BENCH="$BUILD" JD_BUILD="$BUILD"
 [ $# -gt 0 ] || set -- table seal pairs instructions load lift
 for part; do
-    if [ "$part" = lift ]; then
-        "$PY" tests/bench/lift.py
+    if [ "$part" = lift ] || [ "$part" = relief_first ]; then
+        "$PY" "tests/bench/$part.py"
     else
         "$PY" tests/bench/bench.py "$part"
     fi

@@ -159,6 +159,7 @@ class City:
         pids = self.nginx.worker_pids()
         everybody = [self.nginx.pid, *pids]
         rnd.shuffle(everybody)
+        os.kill(self.nginx.pid, signal.SIGSTOP)          # a worker that is killed first is not replaced by one that nobody kills
         for pid in everybody:
             os.kill(pid, signal.SIGKILL)
             self.kills += 1
