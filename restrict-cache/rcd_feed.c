@@ -10,6 +10,7 @@
 #include "rcd_hold.h"
 #include "rcd_jws.h"
 #include "rcd_lane.h"
+#include "rcd_slice.h"
 
 #define TYP_HEAD           "jd-head+jwt"
 #define HEAD_BYTES_MAX     (16 * 1024)
@@ -27,6 +28,7 @@
 
 struct rcd_feed_s {
     rcd_lane_env_t    env;
+    rcd_http_t       *relief_http;     /* of the relief lane alone: it is looked at by itself */
     rcd_clock_t      *clock;
     rcd_lane_t        relief, changes;
     rcd_download_t    download;
@@ -301,6 +303,14 @@ static int64_t quarantine_step(rcd_feed_t *f, int64_t now_ms)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/* What background work asks: an answer of the relief lane has come. */
+static int relief_waits(void *owner)
+{
+    rcd_feed_t *f = owner;
+
+    return !f->standby && rcd_http_ready(f->relief_http);
+}
+
 rcd_feed_t *rcd_feed_create(const rcd_config_t *config, rcd_state_t *state, rcd_redis_t *redis,
                             rcd_applier_t *applier, rcd_clock_t *clock)
 {
@@ -309,6 +319,7 @@ rcd_feed_t *rcd_feed_create(const rcd_config_t *config, rcd_state_t *state, rcd_
     if (f == NULL) {
         return NULL;
     }
+    f->relief_http = rcd_http_create(&config->office);
     f->env = (rcd_lane_env_t) {
         .config = config,
         .party = {config->office.iss, config->office.aud, config->list},
@@ -332,11 +343,13 @@ rcd_feed_t *rcd_feed_create(const rcd_config_t *config, rcd_state_t *state, rcd_
     f->head_failed = f->quarantine_failed =
         (jd_backoff_t) {.base_ms = FAILED_BASE_MS, .cap_ms = FAILED_CAP_MS};
     rcd_download_init(&f->download);
-    if (f->env.http == NULL || rcd_lane_init(&f->relief, &f->env, 1) != 0 ||
-        rcd_lane_init(&f->changes, &f->env, 0) != 0) {
+    if (f->env.http == NULL || f->relief_http == NULL ||
+        rcd_lane_init(&f->relief, &f->env, f->relief_http, 1) != 0 ||
+        rcd_lane_init(&f->changes, &f->env, f->env.http, 0) != 0) {
         rcd_feed_destroy(f);
         return NULL;
     }
+    rcd_slice_watch(relief_waits, f);
     return f;
 }
 
@@ -345,10 +358,12 @@ void rcd_feed_destroy(rcd_feed_t *f)
     if (f == NULL) {
         return;
     }
+    rcd_slice_watch(NULL, NULL);
     rcd_lane_fini(&f->relief);
     rcd_lane_fini(&f->changes);
     rcd_download_fini(&f->download);
     rcd_http_destroy(f->env.http);
+    rcd_http_destroy(f->relief_http);
     free(f);
 }
 
@@ -364,8 +379,12 @@ int64_t rcd_feed_step(rcd_feed_t *f, int *applied)
     int wanted;
 
     f->env.applied = 0;
+    rcd_http_step(f->relief_http);
+    if (f->env.applied) {
+        *applied = 1;                 /* to Redis, before anything else is looked at */
+        return rcd_lane_step(&f->relief, rcd_clock_ms());
+    }
     rcd_http_step(f->env.http);
-    *applied |= f->env.applied;
     if (f->standby) {
         return INT64_MAX;
     }
@@ -373,6 +392,7 @@ int64_t rcd_feed_step(rcd_feed_t *f, int *applied)
     contact_tell(f, now_ms);
     next = rcd_lane_step(&f->relief, now_ms);
     next = min_i64(next, rcd_lane_step(&f->changes, now_ms));
+    *applied |= f->env.applied;
     next = min_i64(next, head_step(f, now_ms));
     wanted = snapshot_wanted(f, &min_seq, &min_relief_seq);
     next = min_i64(next, rcd_download_step(&f->download, now_ms, wanted, min_seq, min_relief_seq));
@@ -381,7 +401,7 @@ int64_t rcd_feed_step(rcd_feed_t *f, int *applied)
 
 void rcd_feed_wait(rcd_feed_t *f, const int *fds, unsigned n_fds, int timeout_ms)
 {
-    rcd_http_wait(f->env.http, fds, n_fds, timeout_ms);
+    rcd_http_wait(f->env.http, f->relief_http, fds, n_fds, timeout_ms);
 }
 
 void rcd_feed_standby(rcd_feed_t *f, int on)

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "rcd_clock.h"
 #include "rcd_fill.h"
 #include "rcd_record.h"
+#include "rcd_slice.h"
 
 /* One script on its way to the pipeline. */
 typedef struct {
@@ -179,14 +179,6 @@ static int read_answers(rcd_fill_t *f, int change, rcd_era_t *e, const expected_
     return rc;
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 /* The next digest of the source: 1, 2 when there is none in this look, 0 at the end, -1. */
 static int source_next(rcd_fill_t *f, rcd_fill_source_t source, rcd_era_t *e, int total,
                        uint8_t digest[JD_DIGEST_LEN])
@@ -204,7 +196,7 @@ static int source_next(rcd_fill_t *f, rcd_fill_source_t source, rcd_era_t *e, in
 /* Fills the pipeline from the source; returns digests put (of LINKED: looks), or -1, -2. */
 static int build(rcd_fill_t *f, rcd_fill_source_t source, rcd_era_t *e, batch_t *b, expected_t *x)
 {
-    int64_t end = now_ns() + RCD_FILL_NS;
+    int64_t end = rcd_slice_now() + RCD_FILL_NS;
     uint8_t digest[JD_DIGEST_LEN];
     int total = 0, rc;
 
@@ -229,7 +221,7 @@ static int build(rcd_fill_t *f, rcd_fill_source_t source, rcd_era_t *e, batch_t 
             }
         }
         if (total % RCD_FILL_BATCH == 0 &&
-            (total >= RCD_FILL_BATCH * RCD_FILL_DEPTH || now_ns() >= end)) {
+            (total >= RCD_FILL_BATCH * RCD_FILL_DEPTH || rcd_slice_over(end))) {
             break;
         }
     }

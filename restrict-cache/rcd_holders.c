@@ -15,20 +15,13 @@
 #include "rcd_holders_job.h"
 #include "rcd_log.h"
 #include "rcd_relink.h"
+#include "rcd_slice.h"
 
 #define STEP_NS       10000000
 #define RETRY_NS      1000000000          /* the journal cannot be written: again after */
 #define SHRINK_SHARE  10                  /* one card in so many returned at once is worth a warning */
 
 static const char NEW[] = RCD_HOLDERS_NEW, HELD[] = RCD_HOLDERS_HELD, LINKS[] = RCD_HOLDERS_LINKS;
-
-int64_t rcd_holders_now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 void rcd_holders_path(const rcd_holders_t *h, const char *name, char path[RCD_HOLDERS_PATH])
 {
@@ -539,7 +532,7 @@ static void mark_again(rcd_holders_t *h, int64_t now_ns)
 
 int rcd_holders_step(rcd_holders_t *h)
 {
-    int64_t now_ns = rcd_holders_now_ns();
+    int64_t now_ns = rcd_slice_now();
     rcd_job_t *job = &h->job;
     char err[sizeof(job->err)];
     int rc;

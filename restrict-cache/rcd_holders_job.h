@@ -92,9 +92,6 @@ struct rcd_holders_s {
     cJSON              *lines;            /* refused lines of the last import */
 };
 
-/* CLOCK_MONOTONIC */
-int64_t rcd_holders_now_ns(void);
-
 /* ---- rcd_holders.c */
 void rcd_holders_path(const rcd_holders_t *h, const char *name, char path[RCD_HOLDERS_PATH]);
 void rcd_holders_hash(const uint8_t hash[32], char out[65]);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "rcd_holders_job.h"
+#include "rcd_slice.h"
 
 #define CHECK        64                   /* cards between two looks at the clock */
 #define SAYS_OFF     43                   /* as rcd_holders_read has put it */
@@ -130,7 +131,7 @@ int rcd_holders_merge(rcd_holders_t *h, int64_t end_ns)
             return -1;
         }
         count_card(&job->head.counts, &was, &will, job->head.at);
-        if (n % CHECK == 0 && rcd_holders_now_ns() >= end_ns) {
+        if (n % CHECK == 0 && rcd_slice_over(end_ns)) {
             return 1;
         }
     }
@@ -171,7 +172,7 @@ int rcd_holders_filter(rcd_holders_t *h, int64_t end_ns)
         job->filter[bit / 8] |= (uint8_t) (1u << bit % 8);
         memcpy(job->filter_at, digest, JD_DIGEST_LEN);
         job->filter_any = 1;
-        if (n % CHECK == 0 && rcd_holders_now_ns() >= end_ns) {
+        if (n % CHECK == 0 && rcd_slice_over(end_ns)) {
             return 1;
         }
     }
@@ -246,7 +247,7 @@ int rcd_holders_weigh(rcd_holders_t *h, int64_t end_ns)
             c->listed_shrunk += rcd_reach_grows(&b, &a);
             c->listed_grown += rcd_reach_grows(&a, &b);
         }
-        if (n % CHECK == 0 && rcd_holders_now_ns() >= end_ns) {
+        if (n % CHECK == 0 && rcd_slice_over(end_ns)) {
             return 1;
         }
     }
@@ -274,7 +275,7 @@ int rcd_holders_narrow(rcd_holders_t *h, int64_t end_ns)
             return -1;
         }
         job->head.counts.cards += left->n > 0;
-        if (n % CHECK == 0 && rcd_holders_now_ns() >= end_ns) {
+        if (n % CHECK == 0 && rcd_slice_over(end_ns)) {
             return 1;
         }
     }
@@ -326,7 +327,7 @@ static int mark_some(rcd_holders_t *h, int64_t end_ns)
         if (!rcd_group_same(&was, &will) && mark_card(h->s, &was, &will) < 0) {
             return -1;
         }
-        if (n % CHECK == 0 && rcd_holders_now_ns() >= end_ns) {
+        if (n % CHECK == 0 && rcd_slice_over(end_ns)) {
             return 1;
         }
     }

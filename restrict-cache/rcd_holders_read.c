@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "rcd_holders_job.h"
+#include "rcd_slice.h"
 
 #define SAYS_OFF      43                  /* a byte of the entry that is 0 in a file of links */
 #define REFUSED_SHARE 100                 /* more than one line in so many refuses the import */
@@ -160,7 +161,7 @@ int rcd_holders_read(rcd_holders_t *h, int64_t end_ns)
             explicit_bzero(job->line, sizeof(job->line));
             return -1;
         }
-    } while (n > 0 && rcd_holders_now_ns() < end_ns);
+    } while (n > 0 && !rcd_slice_over(end_ns));
     if (n > 0) {
         return 1;
     }

@@ -13,7 +13,7 @@
 #define STALL_BYTES_PER_SEC  64
 #define STALL_SEC            60
 #define HEADER_SLACK_BYTES   (64 * 1024)  /* bytes on the wire over the cap: gzip framing */
-#define WAIT_FDS_MAX         4
+#define WAIT_FDS_MAX         8
 
 struct rcd_http_call_s {
     rcd_http_call_t   *next;
@@ -301,12 +301,47 @@ void rcd_http_step(rcd_http_t *h)
     }
 }
 
-void rcd_http_wait(rcd_http_t *h, const int *fds, unsigned n_fds, int timeout_ms)
+int rcd_http_ready(rcd_http_t *h)
+{
+    int n = 0;
+
+    return curl_multi_poll(h->multi, NULL, 0, 0, &n) == CURLM_OK && n > 0;
+}
+
+/* The descriptors of `h` as further ones of another's wait; returns how many there are in all. */
+static unsigned lend(rcd_http_t *h, struct curl_waitfd *wait, unsigned n, int *timeout_ms)
+{
+    fd_set in, out, except;
+    long ms = -1;
+    int max = -1;
+
+    FD_ZERO(&in);
+    FD_ZERO(&out);
+    FD_ZERO(&except);
+    curl_multi_fdset(h->multi, &in, &out, &except, &max);
+    for (int fd = 0; fd <= max && n < WAIT_FDS_MAX; fd++) {
+        short events = (short) ((FD_ISSET(fd, &in) ? CURL_WAIT_POLLIN : 0) |
+                                (FD_ISSET(fd, &out) ? CURL_WAIT_POLLOUT : 0));
+
+        if (events != 0) {
+            wait[n++] = (struct curl_waitfd) {.fd = fd, .events = events};
+        }
+    }
+    curl_multi_timeout(h->multi, &ms);
+    if (ms >= 0 && ms < *timeout_ms) {
+        *timeout_ms = (int) ms;
+    }
+    return n;
+}
+
+void rcd_http_wait(rcd_http_t *h, rcd_http_t *other, const int *fds, unsigned n_fds, int timeout_ms)
 {
     struct curl_waitfd wait[WAIT_FDS_MAX];
+    unsigned n = 0;
 
-    for (unsigned i = 0; i < n_fds && i < WAIT_FDS_MAX; i++) {
-        wait[i] = (struct curl_waitfd) {.fd = fds[i], .events = CURL_WAIT_POLLIN};
+    for (; n < n_fds && n < WAIT_FDS_MAX; n++) {
+        wait[n] = (struct curl_waitfd) {.fd = fds[n], .events = CURL_WAIT_POLLIN};
     }
-    curl_multi_poll(h->multi, wait, n_fds, timeout_ms, NULL);
+    n = lend(other, wait, n, &timeout_ms);
+    curl_multi_poll(h->multi, wait, n, timeout_ms, NULL);
 }

@@ -53,7 +53,10 @@ void rcd_http_cancel(rcd_http_t *h, rcd_http_call_t *call);
 /* Moves all transfers, hands out what is finished. Does not block. */
 void rcd_http_step(rcd_http_t *h);
 
-/* Waits until a transfer, or one of the descriptors, is ready, at most `timeout_ms`. */
-void rcd_http_wait(rcd_http_t *h, const int *fds, unsigned n_fds, int timeout_ms);
+/* 1 when a transfer has news, which rcd_http_step would take. */
+int  rcd_http_ready(rcd_http_t *h);
+
+/* Waits until a transfer of either, or one of the descriptors, is ready, at most `timeout_ms`. */
+void rcd_http_wait(rcd_http_t *h, rcd_http_t *other, const int *fds, unsigned n_fds, int timeout_ms);
 
 #endif

@@ -12,6 +12,7 @@
 #include "rcd_event.h"
 #include "rcd_hold.h"
 #include "rcd_lane.h"
+#include "rcd_slice.h"
 
 #define POLL_TIMEOUT_SEC   45             /* the office answers an idle poll within 30 s */
 #define POLL_BYTES_MAX     (4 * 1024 * 1024)
@@ -22,14 +23,19 @@
 #define IDLE_CAP_MS        1000
 #define HELD_MS            1000           /* an empty answer after less was not held */
 #define RETRY_AFTER_MAX_SEC 30
+#define VERIFY_NS          10000000       /* of changes, in one slice */
 /* while a snapshot waits for approval changes stay with the office: more of them are looked at, */
 #define HELD_EVENTS_MAX    1000
 #define HELD_POLL_MS       1000           /* not too often */
 
 #define TYP_EVENT "secevent+jwt"
 
-/* The tokens of one answer that verified. */
-typedef struct {
+/* An answer, and the tokens of it that verified so far. */
+typedef struct rcd_lane_batch_s {
+    cJSON        *root;
+    const cJSON  *set;                    /* next to be verified */
+    unsigned      n_sets;
+    int64_t       now;                    /* once for the whole answer */
     rcd_token_t  *tokens;
     /* copies in the order rcd_apply_* likes; records stay with tokens */
     rcd_event_t  *events;
@@ -69,10 +75,11 @@ static void stand(rcd_lane_t *l, const char *kid, const char *reason)
     fault_set(l, fault);
 }
 
-int rcd_lane_init(rcd_lane_t *l, rcd_lane_env_t *env, int relief)
+int rcd_lane_init(rcd_lane_t *l, rcd_lane_env_t *env, rcd_http_t *http, int relief)
 {
     memset(l, 0, sizeof(*l));
     l->env = env;
+    l->http = http;
     l->relief = relief;
     l->failed.base_ms = FAILED_BASE_MS;
     l->failed.cap_ms = relief ? FAILED_RELIEF_CAP_MS : FAILED_CAP_MS;
@@ -95,11 +102,27 @@ void rcd_lane_fini(rcd_lane_t *l)
     l->ack = l->errors = NULL;
 }
 
+static void batch_free(batch_t *b)
+{
+    for (unsigned i = 0; i < b->n; i++) {
+        rcd_token_fini(&b->tokens[i]);
+    }
+    free(b->tokens);
+    free(b->events);
+    free(b->results);
+    cJSON_Delete(b->root);
+    free(b);
+}
+
 void rcd_lane_pause(rcd_lane_t *l)
 {
     if (l->call != NULL) {
-        rcd_http_cancel(l->env->http, l->call);
+        rcd_http_cancel(l->http, l->call);
         l->call = NULL;
+    }
+    if (l->batch != NULL) {
+        batch_free(l->batch);
+        l->batch = NULL;
     }
 }
 
@@ -122,7 +145,7 @@ static void error_add(rcd_lane_t *l, const char *jti, const char *why)
 }
 
 /* Verifies and reads one token into the batch. What does not verify makes the lane stand. */
-static void token_take(rcd_lane_t *l, const cJSON *set, int64_t now, batch_t *b)
+static void token_take(rcd_lane_t *l, const cJSON *set, batch_t *b)
 {
     const rcd_config_t *config = l->env->config;
     rcd_token_t *t = &b->tokens[b->n];
@@ -135,8 +158,8 @@ static void token_take(rcd_lane_t *l, const cJSON *set, int64_t now, batch_t *b)
         stand(l, "", "not a token under a jti");
         return;
     }
-    rc = rcd_jws_verify(config->jwks, set->valuestring, strlen(set->valuestring), TYP_EVENT, now,
-                        &jws);
+    rc = rcd_jws_verify(config->jwks, set->valuestring, strlen(set->valuestring), TYP_EVENT,
+                        b->now, &jws);
     if (rc != RCD_JWS_OK) {
         stand(l, jws.kid, rcd_jws_reasons[rc]);
         rcd_jws_fini(&jws);
@@ -223,30 +246,27 @@ static void batch_apply(rcd_lane_t *l, batch_t *b)
     }
 }
 
-static void sets_take(rcd_lane_t *l, const cJSON *sets, unsigned n)
+/* `root` is the batch's from now on. NULL when memory is short. */
+static batch_t *batch_new(cJSON *root, const cJSON *sets)
 {
-    int64_t now = rcd_clock_wall();       /* once for the whole answer */
-    batch_t b = {.n = 0};
-    const cJSON *set;
+    batch_t *b = calloc(1, sizeof(*b));
 
-    b.tokens = calloc(n, sizeof(*b.tokens));
-    b.events = calloc(n, sizeof(*b.events));
-    b.results = calloc(n, sizeof(*b.results));
-    if (b.tokens == NULL || b.events == NULL || b.results == NULL) {
-        stand(l, "", "out of memory");
-    } else {
-        cJSON_ArrayForEach(set, sets)
-        {
-            token_take(l, set, now, &b);
-        }
-        batch_apply(l, &b);
-        for (unsigned i = 0; i < b.n; i++) {
-            rcd_token_fini(&b.tokens[i]);
-        }
+    if (b == NULL) {
+        cJSON_Delete(root);
+        return NULL;
     }
-    free(b.tokens);
-    free(b.events);
-    free(b.results);
+    b->root = root;
+    b->set = sets->child;
+    b->n_sets = (unsigned) cJSON_GetArraySize(sets);
+    b->now = rcd_clock_wall();
+    b->tokens = calloc(b->n_sets + 1, sizeof(*b->tokens));
+    b->events = calloc(b->n_sets + 1, sizeof(*b->events));
+    b->results = calloc(b->n_sets + 1, sizeof(*b->results));
+    if (b->tokens == NULL || b->events == NULL || b->results == NULL) {
+        batch_free(b);
+        return NULL;
+    }
+    return b;
 }
 
 /* ---- polls ----------------------------------------------------------------------------------- */
@@ -299,12 +319,41 @@ static void poll_schedule(rcd_lane_t *l, unsigned n_sets)
     }
 }
 
+/* Goes on with the answer: verifies, and applies all of it when all is verified. Relief is taken in one
+ * go; changes make way for it. */
+static void batch_go_on(rcd_lane_t *l)
+{
+    int64_t end = rcd_slice_now() + VERIFY_NS;
+    batch_t *b = l->batch;
+    const char *head;
+
+    while (b->set != NULL) {
+        const cJSON *set = b->set;
+
+        b->set = set->next;
+        token_take(l, set, b);
+        if (!l->relief && rcd_slice_over(end)) {
+            return;
+        }
+    }
+    batch_apply(l, b);
+    if (!l->standing) {
+        fault_set(l, "");
+    }
+    poll_schedule(l, b->n_sets);
+    l->batch = NULL;
+    head = rcd_json_string(b->root, "jd_head");
+    if (head != NULL) {
+        l->env->on_head(l->env->owner, head);
+    }
+    batch_free(b);
+}
+
 static void on_answer(void *owner, const rcd_http_answer_t *a)
 {
     rcd_lane_t *l = owner;
     const cJSON *sets, *more;
-    const char *why, *head;
-    unsigned n_sets;
+    const char *why;
     cJSON *root;
 
     l->call = NULL;
@@ -331,19 +380,13 @@ static void on_answer(void *owner, const rcd_http_answer_t *a)
     l->standing = 0;
     l->kid[0] = '\0';
 
-    n_sets = (unsigned) cJSON_GetArraySize(sets);
-    if (n_sets > 0) {
-        sets_take(l, sets, n_sets);
+    l->batch = batch_new(root, sets);
+    if (l->batch == NULL) {
+        stand(l, "", "out of memory");
+        l->due_ms = rcd_clock_ms() + jd_backoff_next(&l->failed, arc4random());
+        return;
     }
-    if (!l->standing) {
-        fault_set(l, "");
-    }
-    poll_schedule(l, n_sets);
-    head = rcd_json_string(root, "jd_head");
-    if (head != NULL) {
-        l->env->on_head(l->env->owner, head);
-    }
-    cJSON_Delete(root);
+    batch_go_on(l);
 }
 
 static char *poll_body(const rcd_lane_t *l)
@@ -377,6 +420,10 @@ int64_t rcd_lane_step(rcd_lane_t *l, int64_t now_ms)
     if (l->call != NULL) {
         return INT64_MAX;
     }
+    if (l->batch != NULL) {
+        batch_go_on(l);
+        return now_ms;
+    }
     if (now_ms < l->due_ms) {
         return l->due_ms;
     }
@@ -384,7 +431,7 @@ int64_t rcd_lane_step(rcd_lane_t *l, int64_t now_ms)
     body = poll_body(l);
     request.body = body;
     l->asked_ms = now_ms;
-    l->call = body == NULL ? NULL : rcd_http_start(l->env->http, &request);
+    l->call = body == NULL ? NULL : rcd_http_start(l->http, &request);
     free(body);
     if (l->call == NULL) {
         l->due_ms = now_ms + jd_backoff_next(&l->failed, arc4random());

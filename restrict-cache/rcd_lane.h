@@ -19,7 +19,7 @@
 typedef struct {
     const rcd_config_t *config;
     rcd_party_t         party;
-    rcd_http_t         *http;
+    rcd_http_t         *http;          /* of everything but the relief lane */
     rcd_state_t        *state;
     rcd_redis_t        *redis;
     /* rode in an answer whose tokens are applied */
@@ -30,9 +30,11 @@ typedef struct {
 
 typedef struct {
     rcd_lane_env_t  *env;
+    rcd_http_t      *http;
     /* 1: lifts and marks, path "relief"; 0: orders, path "changes" */
     int              relief;
     rcd_http_call_t *call;                /* the open poll, or NULL */
+    struct rcd_lane_batch_s *batch;       /* the answer being taken, or NULL; then no poll is open */
     int64_t          asked_ms;            /* when it was sent */
     int64_t          due_ms;              /* when the next may be sent */
     jd_backoff_t     failed;              /* the office does not answer, or the lane stands */
@@ -50,11 +52,12 @@ typedef struct {
     uint64_t         n_applied;           /* tokens acknowledged since start */
 } rcd_lane_t;
 
-int  rcd_lane_init(rcd_lane_t *l, rcd_lane_env_t *env, int relief);
+int  rcd_lane_init(rcd_lane_t *l, rcd_lane_env_t *env, rcd_http_t *http, int relief);
 /* cancels the poll; unsent acknowledgements are lost: the office sends the tokens again */
 void rcd_lane_fini(rcd_lane_t *l);
 
-/* Sends a poll when none is open and it is time. Returns the time in ms at which it wants to be
+/* Sends a poll when none is open and it is time. Of an answer of the changes lane each call takes a slice
+ * (rcd_slice). Returns the time in ms at which it wants to be
  * called again, INT64_MAX = after an answer. */
 int64_t rcd_lane_step(rcd_lane_t *l, int64_t now_ms);
 

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <openssl/evp.h>
 #include "rcd_links.h"
+#include "rcd_slice.h"
 #include "rcd_sort.h"
 
 #define BUFFER       65536
@@ -132,14 +132,6 @@ int rcd_links_writer_put(rcd_links_writer_t *w, const rcd_holding_t *h)
     return rcd_sort_put(w->index, place) != 0 ? -1 : bytes_put(w, entry, RCD_LINKS_ENTRY);
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 int rcd_links_writer_index(rcd_links_writer_t *w, int64_t end_ns)
 {
     uint8_t place[PLACE], number[4];
@@ -152,7 +144,7 @@ int rcd_links_writer_index(rcd_links_writer_t *w, int64_t end_ns)
         if (bytes_put(w, number, 4) != 0) {
             return -1;
         }
-        if (n % 256 == 0 && now_ns() >= end_ns) {
+        if (n % 256 == 0 && rcd_slice_over(end_ns)) {
             return 1;
         }
     }

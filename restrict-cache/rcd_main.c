@@ -20,6 +20,7 @@
 #include "rcd_feed.h"
 #include "rcd_ledger.h"
 #include "rcd_holders.h"
+#include "rcd_slice.h"
 #include "rcd_spool.h"
 #include "rcd_stay.h"
 #include "rcd_status.h"
@@ -28,6 +29,7 @@
 #define SPOOL_MS        250
 #define SECOND_MS       1000
 #define WAIT_MAX_MS     250
+#define GIVE_WAY_MAX    100
 
 typedef struct {
     const char    *file;                  /* of the configuration */
@@ -46,6 +48,7 @@ typedef struct {
     int64_t        started_at;
     int64_t        redis_due_ms, second_due_ms, spool_due_ms;
     int            status_failed;
+    unsigned       gave_way;              /* turns cut short for relief, one after the other */
     uint64_t       lost_stays;            /* told of */
     char           reload_fault[512];
 } daemon_t;
@@ -284,6 +287,16 @@ static void lost_stays_tell(daemon_t *d)
     d->lost_stays = stays.lost;
 }
 
+/* 1 when relief has come meanwhile: the rest of the turn is left out, but not time and again. */
+static int give_way(daemon_t *d)
+{
+    if (!rcd_slice_over(INT64_MAX) || ++d->gave_way > GIVE_WAY_MAX) {
+        d->gave_way = 0;
+        return 0;
+    }
+    return 1;
+}
+
 /*
  * One turn. Answers of the relief lane reach the journal first, then Redis; a slice of a snapshot,
  * commands and status come after. Returns how long to wait, in milliseconds.
@@ -298,6 +311,9 @@ static int turn(daemon_t *d)
     if (applied || now_ms >= d->redis_due_ms) {
         redis_turn(d, now_ms);
     }
+    if (give_way(d)) {
+        return 0;
+    }
 
     if (rcd_spool_news(d->spool)) {
         d->spool_due_ms = 0;
@@ -308,6 +324,9 @@ static int turn(daemon_t *d)
 
     busy = rcd_applier_step(&d->applier);
     busy |= rcd_holders_step(d->holders);
+    if (give_way(d)) {
+        return 0;
+    }
     audit = rcd_audit_file_step(d->audit, now_ms, rcd_clock_wall());
     if (now_ms >= d->second_due_ms) {
         int64_t now = rcd_clock_wall(), office_now = rcd_clock_office(&d->clock);

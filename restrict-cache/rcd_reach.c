@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "rcd_reach.h"
 #include "rcd_relink.h"
+#include "rcd_slice.h"
 #include "rcd_sql.h"
 
 #define TOUCH_AT_ONCE  64                 /* cards of a holder in the order's own transaction */
@@ -284,14 +284,6 @@ int rcd_reach_behind(const rcd_state_t *s)
     return touched_next((rcd_state_t *) (uintptr_t) s, holder, after) != 0;
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 static int expand_some(rcd_state_t *s, int64_t end_ns)
 {
     uint8_t holder[JD_DIGEST_LEN], after[JD_DIGEST_LEN];
@@ -305,7 +297,7 @@ static int expand_some(rcd_state_t *s, int64_t end_ns)
             rcd_sql_blob(s->reach->stmt[ST_TOUCHED_DONE], 1, holder, JD_DIGEST_LEN);
             rc = rcd_sql_step(s, s->reach->stmt[ST_TOUCHED_DONE]);
         }
-        if (rc < 0 || now_ns() >= end_ns) {
+        if (rc < 0 || rcd_slice_over(end_ns)) {
             return rc < 0 ? -1 : 1;
         }
     }

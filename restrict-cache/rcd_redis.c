@@ -21,6 +21,7 @@
 #include "rcd_brake.h"
 #include "rcd_log.h"
 #include "rcd_record.h"
+#include "rcd_slice.h"
 #include "rcd_stay.h"
 #include "rcd_writer.h"
 
@@ -222,10 +223,7 @@ static void name_bucket(rcd_redis_t *r)
 
 int rcd_writer_expand(rcd_redis_t *r)
 {
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return rcd_reach_expand(r->s, (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec + RCD_FILL_NS / 2);
+    return rcd_reach_expand(r->s, rcd_slice_now() + RCD_FILL_NS / 2);
 }
 
 /* One pipeline of the outbox. Milliseconds until there may be more. */

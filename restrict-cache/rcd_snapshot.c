@@ -22,6 +22,7 @@
 #include "rcd_audit_order.h"
 #include "rcd_hold.h"
 #include "rcd_log.h"
+#include "rcd_slice.h"
 #include "rcd_stage.h"
 
 #define STEP_NS      10000000         /* of work in one call */
@@ -51,14 +52,6 @@ struct rcd_snapshot_s {
     int64_t       refused_pos;
     rcd_snapshot_counts_t counts;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 /* ---- begin and end --------------------------------------------------------------------------- */
 
@@ -250,7 +243,7 @@ static int stage_some(rcd_snapshot_t *sn, int64_t end)
         if (len > 0 && stage_line(sn, sn->line, (size_t) len) < 0) {
             return -1;
         }
-        if (n % STEP_CHECK == 0 && now_ns() >= end) {
+        if (n % STEP_CHECK == 0 && rcd_slice_over(end)) {
             return 1;
         }
     }
@@ -343,7 +336,7 @@ static int weigh_some(rcd_snapshot_t *sn, int64_t end)
         }
         memcpy(sn->digest, digest, JD_DIGEST_LEN);
         sn->any = 1;
-        if (n % STEP_CHECK == 0 && now_ns() >= end) {
+        if (n % STEP_CHECK == 0 && rcd_slice_over(end)) {
             return 1;
         }
     }
@@ -443,7 +436,7 @@ static int merge_some(rcd_snapshot_t *sn, int64_t end)
         }
         memcpy(sn->digest, digest, JD_DIGEST_LEN);
         sn->any = 1;
-        if (n % STEP_CHECK == 0 && now_ns() >= end) {
+        if (n % STEP_CHECK == 0 && rcd_slice_over(end)) {
             return 1;
         }
     }
@@ -459,7 +452,7 @@ static int refuse_some(rcd_snapshot_t *sn, int64_t end)
         if (count(sn, rcd_apply_refused(sn->s, &sn->from, &res)) < 0) {
             return -1;
         }
-        if (n % STEP_CHECK == 0 && now_ns() >= end) {
+        if (n % STEP_CHECK == 0 && rcd_slice_over(end)) {
             return 1;
         }
     }
@@ -613,7 +606,7 @@ static uint64_t progress(const rcd_snapshot_t *sn)
 int rcd_snapshot_step(rcd_snapshot_t *sn, uint64_t *done, uint64_t *total, char *err,
                       size_t err_size)
 {
-    int64_t end = now_ns() + STEP_NS;
+    int64_t end = rcd_slice_now() + STEP_NS;
     int rc = -1;
 
     err[0] = '\0';
