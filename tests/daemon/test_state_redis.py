@@ -314,7 +314,8 @@ def test_kill_in_snapshot(world, drivers, seed):
         time.sleep(rng.random() * 0.3)
         d.kill()
         d.start()
-    assert d.ask("approve-list")["dropped"] == 0
+    last = d.ask("approve-list")                      # unless one of the killed had come to its end
+    assert last.get("dropped") == 0 or last == {"error": "nothing waits"}
     d.settled()
     s = d.status()
     assert (s["live"], s["seq"], s["relief_seq"], s["gap"]) == (2000, 4000, 3, 0)

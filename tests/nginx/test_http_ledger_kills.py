@@ -265,12 +265,20 @@ def test_binary_upgrade(world):
     pid_file = city.nginx.folder / "nginx.pid"
     old = int(pid_file.read_text())
     new = None
+
+    def other():
+        """The new master's pid; its file is renamed and written in two steps."""
+        try:
+            pid = pid_file.read_text().strip()
+        except FileNotFoundError:
+            return None
+        return int(pid) if pid not in ("", str(old)) else None
+
     try:
         with Load(city.nginx.port) as load:
             time.sleep(0.5)
             os.kill(old, signal.SIGUSR2)
-            new = wait_for(lambda: pid_file.exists() and pid_file.read_text().strip() not in ("", str(old))
-                           and int(pid_file.read_text()), 20, why=city.nginx.errors()[-2000:])
+            new = wait_for(other, 20, why=city.nginx.errors()[-2000:])
             wait_for(lambda: city.nginx.errors().count("digests loaded") >= 2, 20)
             time.sleep(0.5)
             os.kill(old, signal.SIGQUIT)
