@@ -68,6 +68,11 @@ if [ ! -f "$obj/stamp" ] || [ "$stamp" != "$(cat "$obj/stamp")" ]; then
 fi
 
 cd "$obj"
+if [ -n "$COVERAGE" ] && [ "$kind" = dynamic ]; then
+    # only the module's lines are counted
+    core=$(sed -n 's/^CFLAGS = *//p' objs/Makefile | sed 's/--coverage -fprofile-update=atomic//')
+    run make -j"$(nproc)" -f objs/Makefile binary CFLAGS="$core"
+fi
 # shellcheck disable=SC2086
 run make -j"$(nproc)" -f objs/Makefile $target
 case $kind in

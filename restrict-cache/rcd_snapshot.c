@@ -488,8 +488,8 @@ static int put_held(rcd_snapshot_t *sn)
     };
 
     memcpy(h.sha256, sn->st.sha256, sizeof(h.sha256));
-    if (rcd_stage_counts(sn->stage, &h.records, &h.refused) < 0 ||
-        rcd_hold_put(sn->s, sn->from.rules, &h) < 0) {
+    rcd_stage_counts(sn->stage, &h.records, &h.refused);
+    if (rcd_hold_put(sn->s, sn->from.rules, &h) < 0) {
         return -1;
     }
     snprintf(sn->counts.hash, sizeof(sn->counts.hash), "%s", rcd_hold_waits(sn->s)->hash);

@@ -11,6 +11,8 @@
 #include "rcd_stage.h"
 #include "rcd_store.h"
 
+#define WRITE_BACK_ROWS  4096
+
 static const char schema[] =
     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8192;"
     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;"
@@ -27,7 +29,7 @@ static const char schema[] =
 
 enum {
     ST_PUT, ST_NUMBER, ST_NUMBER_OF, ST_DROP, ST_REFUSE, ST_NEXT, ST_ORDER, ST_REFUSED,
-    ST_HAS, ST_TEXT, ST_TEXT_PUT, ST_ADDS, ST_COUNTS, ST_N
+    ST_HAS, ST_TEXT, ST_TEXT_PUT, ST_ADDS, ST_N
 };
 
 static const char *const sql[ST_N] = {
@@ -46,7 +48,6 @@ static const char *const sql[ST_N] = {
     [ST_TEXT] = "SELECT rowid FROM texts WHERE id = ?",
     [ST_TEXT_PUT] = "INSERT INTO texts VALUES(?, ?, ?, ?)",
     [ST_ADDS] = "INSERT OR REPLACE INTO adds VALUES(?, ?, ?)",
-    [ST_COUNTS] = "SELECT (SELECT count(*) FROM good), (SELECT count(*) FROM refused)",
 };
 
 struct rcd_stage_s {
@@ -54,6 +55,9 @@ struct rcd_stage_s {
     sqlite3_stmt *stmt[ST_N];
     char          path[RCD_DIR_MAX + 32];
     int           kept;
+    uint64_t      good, refused;          /* put in since it was created */
+    int           fd;                     /* of the file, for write_back; -1 */
+    unsigned      unwritten;              /* rows since the last one */
 };
 
 const char *rcd_stage_fault(const rcd_stage_t *g)
@@ -79,6 +83,16 @@ static void bind_digest(sqlite3_stmt *q, int i, const uint8_t *digest)
                       digest != NULL ? JD_DIGEST_LEN : 0, SQLITE_STATIC);
 }
 
+/* Has the disk begin with what SQLite has given to the kernel, so that rcd_stage_keep, behind the last of
+ * a million rows, does not wait for all of it at once: nothing else is done meanwhile, relief neither. */
+static void write_back(rcd_stage_t *g)
+{
+    if (g->fd >= 0 && ++g->unwritten == WRITE_BACK_ROWS) {
+        g->unwritten = 0;
+        sync_file_range(g->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    }
+}
+
 /* 0 or -1 */
 static int prepare(rcd_stage_t *g)
 {
@@ -101,6 +115,7 @@ rcd_stage_t *rcd_stage_create(const char *dir, char *err, size_t err_size)
         snprintf(err, err_size, "snapshot: out of memory");
         return NULL;
     }
+    g->fd = -1;
     if (dir[0] == '\0') {
         snprintf(g->path, sizeof(g->path), ":memory:");
     } else {
@@ -116,6 +131,9 @@ rcd_stage_t *rcd_stage_create(const char *dir, char *err, size_t err_size)
         rcd_stage_destroy(g);
         return NULL;
     }
+    if (dir[0] != '\0') {
+        g->fd = open(g->path, O_RDWR | O_CLOEXEC);
+    }
     return g;
 }
 
@@ -125,6 +143,9 @@ void rcd_stage_destroy(rcd_stage_t *g)
         sqlite3_finalize(g->stmt[st]);
     }
     sqlite3_close(g->db);
+    if (g->fd >= 0) {
+        close(g->fd);
+    }
     if (!g->kept && strcmp(g->path, ":memory:") != 0) {
         unlink(g->path);
     }
@@ -180,6 +201,7 @@ rcd_stage_t *rcd_stage_open(const char *path, char *err, size_t err_size)
         return NULL;
     }
     g->kept = 1;
+    g->fd = -1;
     snprintf(g->path, sizeof(g->path), "%s", path);
     if (sqlite3_open_v2(path, &g->db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK ||
         prepare(g) != 0) {
@@ -199,6 +221,8 @@ int rcd_stage_refuse(rcd_stage_t *g, const rcd_result_t *res)
     sqlite3_bind_text(q, 1, res->number, -1, SQLITE_STATIC);
     sqlite3_bind_int(q, 2, res->code);
     sqlite3_bind_text(q, 3, res->why, -1, SQLITE_STATIC);
+    g->refused++;
+    write_back(g);
     return step(q);
 }
 
@@ -251,7 +275,11 @@ static int drop_first(rcd_stage_t *g, const char *number)
     sqlite3_bind_blob(drop, 1, sqlite3_column_blob(of, 0), JD_DIGEST_LEN, SQLITE_TRANSIENT);
     sqlite3_bind_text(drop, 2, number, -1, SQLITE_STATIC);
     sqlite3_reset(of);
-    return step(drop);
+    if (step(drop) < 0) {
+        return -1;
+    }
+    g->good -= (uint64_t) sqlite3_changes(g->db);
+    return 0;
 }
 
 int rcd_stage_put(rcd_stage_t *g, const rcd_order_t *o)
@@ -279,6 +307,8 @@ int rcd_stage_put(rcd_stage_t *g, const rcd_order_t *o)
     sqlite3_bind_int(q, 9, o->observe);
     sqlite3_bind_int(q, 10, o->objection);
     sqlite3_bind_int64(q, 11, row);
+    g->good++;
+    write_back(g);
     return step(q);
 }
 
@@ -289,6 +319,7 @@ int rcd_stage_adds(rcd_stage_t *g, const rcd_order_t *o, rcd_adds_t adds)
     bind_digest(q, 1, o->digest);
     sqlite3_bind_text(q, 2, o->number, -1, SQLITE_STATIC);
     sqlite3_bind_int(q, 3, adds == RCD_ADDS_TERMS);
+    write_back(g);
     return step(q);
 }
 
@@ -371,17 +402,10 @@ int rcd_stage_has(rcd_stage_t *g, const char *number)
     return rc;
 }
 
-int rcd_stage_counts(rcd_stage_t *g, uint64_t *good, uint64_t *refused)
+void rcd_stage_counts(const rcd_stage_t *g, uint64_t *good, uint64_t *refused)
 {
-    sqlite3_stmt *q = g->stmt[ST_COUNTS];
-
-    if (step(q) <= 0) {
-        return -1;
-    }
-    *good = (uint64_t) sqlite3_column_int64(q, 0);
-    *refused = (uint64_t) sqlite3_column_int64(q, 1);
-    sqlite3_reset(q);
-    return 0;
+    *good = g->good;
+    *refused = g->refused;
 }
 
 int rcd_stage_sums(rcd_stage_t *g, int (*each)(void *arg, const rcd_stage_sum_t *sum), void *arg)

@@ -37,8 +37,8 @@ int rcd_stage_has(rcd_stage_t *g, const char *number);
 
 /* Notes that an order of the stage adds to the list. 0 or -1. */
 int rcd_stage_adds(rcd_stage_t *g, const rcd_order_t *o, rcd_adds_t adds);
-/* Good and refused records. 0 or -1. */
-int rcd_stage_counts(rcd_stage_t *g, uint64_t *good, uint64_t *refused);
+/* Good and refused records put in since rcd_stage_create. */
+void rcd_stage_counts(const rcd_stage_t *g, uint64_t *good, uint64_t *refused);
 
 /* Puts the whole stage on disk under `path`, fsynced; it stays there when the stage is closed. 0, or -1
  * with a reason. In memory: nothing is done. */

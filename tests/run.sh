@@ -63,22 +63,29 @@ if [ ! -x "$PROMTOOL" ]; then
 fi
 
 # ---- builds -----------------------------------------------------------------------------------------
-say "build: the programs and the module, for Debian's nginx"
-make -s -j2 BUILD="$BUILD" all drivers
+export PROMTOOL
+export JD_PLAIN="$BUILD"
 T=$BUILD/test
+export JD_BUILD="$T"
+JD_TMP=$(mktemp -d /tmp/jdt.XXXXXX)
+export JD_TMP
+MODEL=
+trap '[ -z "$MODEL" ] || kill "$MODEL" 2>/dev/null; rmdir "$JD_TMP" 2>/dev/null || echo "files of failed tests: $JD_TMP"' EXIT
+export CMOCKA_MESSAGE_OUTPUT=TAP ASAN_OPTIONS=detect_odr_violation=0 UBSAN_OPTIONS=print_stacktrace=1
+
+say "build: the programs and the module, for Debian's nginx"
+make -s -j2 BUILD="$BUILD" all drivers "$BUILD/unit/test_table_steps" "$BUILD/unit/test_rcd_model"
+if [ $# -eq 0 ]; then
+    # every history of an order takes one core for minutes: it begins now, and is waited for below
+    "$BUILD/unit/test_rcd_model" >"$BUILD/unit/test_rcd_model.tap" 2>&1 &
+    MODEL=$!
+fi
 say "build: the same sanitised, with coverage, and an nginx built alike"
 make -s -j2 BUILD="$T" SANITIZER=address,undefined COVERAGE=1 programs unit
 make -s BUILD="$T" SANITIZER=address,undefined COVERAGE=1 NGINX_SRC="$NGINX_SRC" module
 find "$T" -name '*.gcda' -delete
 say "build: nginx with the module linked in"
 make -s BUILD="$BUILD" NGINX_SRC="$NGINX_SRC" static
-
-export JD_BUILD="$T" PROMTOOL
-export JD_PLAIN="$BUILD"
-JD_TMP=$(mktemp -d /tmp/jdt.XXXXXX)
-export JD_TMP
-trap 'rmdir "$JD_TMP" 2>/dev/null || echo "files of failed tests: $JD_TMP"' EXIT
-export ASAN_OPTIONS=detect_odr_violation=0 UBSAN_OPTIONS=print_stacktrace=1
 
 passed=0
 failed=0
@@ -108,32 +115,7 @@ if [ $# -gt 0 ]; then
     exit
 fi
 
-# ---- unit tests: cmocka, TAP ------------------------------------------------------------------------
-say "unit tests"
-for t in "$T"/unit/test_*; do
-    case $t in
-    *.*) continue ;;
-    # every step of the table, every history of an order: minutes when sanitised
-    */test_table_steps | */test_rcd_model)
-        t=$BUILD/unit/$(basename "$t")
-        make -s BUILD="$BUILD" "$t"
-        ;;
-    esac
-    out=$(CMOCKA_MESSAGE_OUTPUT=TAP "$t" 2>&1) && rc=0 || rc=$?
-    ok=$(printf '%s\n' "$out" | grep -c '^ok ') || true
-    bad=$(printf '%s\n' "$out" | grep -c '^not ok ') || true
-    [ "$rc" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
-    printf '%-28s %3d passed, %d failed\n' "$(basename "$t")" "$ok" "$bad"
-    [ "$bad" -eq 0 ] || printf '%s\n' "$out"
-    count "$ok" "$bad"
-done
-
-say "table and cells: killed writers, churn"
-for t in "$BUILD"/table_kill "$BUILD"/table_churn "$BUILD"/table_cells; do
-    make -s BUILD="$BUILD" "$t"
-    if "$t"; then count 1 0; else count 0 1; fi
-done
-
+# ---- fuzz targets, while the model goes on ----------------------------------------------------------
 say "fuzz targets, a few seconds each"
 make -s -j2 BUILD="$BUILD" fuzz
 for src in tests/fuzz/fuzz_*.c; do
@@ -152,10 +134,39 @@ for src in tests/fuzz/fuzz_*.c; do
     fi
 done
 
+# ---- unit tests: cmocka, TAP ------------------------------------------------------------------------
+say "unit tests"
+for t in "$T"/unit/test_*; do
+    name=$(basename "$t")
+    tap=$BUILD/unit/$name.tap
+    case $name in
+    *.*) continue ;;
+    test_rcd_model)
+        wait "$MODEL" && rc=0 || rc=$?
+        MODEL=
+        ;;
+    # every step of the table: minutes when sanitised
+    test_table_steps) "$BUILD/unit/$name" >"$tap" 2>&1 && rc=0 || rc=$? ;;
+    *) "$t" >"$tap" 2>&1 && rc=0 || rc=$? ;;
+    esac
+    ok=$(grep -c '^ok ' "$tap") || true
+    bad=$(grep -c '^not ok ' "$tap") || true
+    [ "$rc" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+    printf '%-28s %3d passed, %d failed\n' "$name" "$ok" "$bad"
+    [ "$bad" -eq 0 ] || cat "$tap"
+    count "$ok" "$bad"
+done
+
+say "table and cells: killed writers, churn"
+for t in "$BUILD"/table_kill "$BUILD"/table_churn "$BUILD"/table_cells; do
+    make -s BUILD="$BUILD" "$t"
+    if "$t"; then count 1 0; else count 0 1; fi
+done
+
 # ---- everything with real processes -------------------------------------------------------------------
 say "real nginx, Redis, daemon, office, terminals"
 # the tests wait more than they work: more of them than cores
-run_pytest all -n 4 tests/core tests/nginx tests/daemon tests/sim tests/chain
+run_pytest all -n 6 tests/core tests/nginx tests/daemon tests/sim tests/chain
 
 say "coverage of C lines (sanitised build, all of the above)"
 coverage() { # coverage FOLDER OBJECTS SOURCES: gcov wants to stand where the compiler stood
