@@ -30,7 +30,7 @@ const char rcd_stay_schema[] =
 enum {
     ST_PUT, ST_FIELD_PUT, ST_OUTBOX, ST_OUTBOX_NEXT, ST_OUTBOX_CLEAN, ST_FIELD_NEXT,
     ST_FIELD_UNTIL, ST_FIELD_GONE, ST_FIELD_KNOWN, ST_FIELD_STAYS, ST_ORDER_UNTIL, ST_ORDER_GONE,
-    ST_ORDER_KNOWN, ST_ORDER_STAYS, ST_END, ST_FIELDS_OF, ST_NUMBER_OF, ST_PAST, ST_COUNTS, ST_PENDING,
+    ST_ORDER_KNOWN, ST_ORDER_STAYS, ST_FIELD_FOUND, ST_ORDER_FOUND, ST_END, ST_FIELDS_OF, ST_NUMBER_OF, ST_PAST, ST_COUNTS, ST_PENDING,
     ST_EACH, ST_UNREPORTED, ST_REPORTED, ST_N
 };
 
@@ -57,6 +57,10 @@ static const char *const sql[ST_N] = {
                       " ORDER BY max(id) DESC LIMIT 16",
     [ST_ORDER_KNOWN] = "SELECT 1 FROM stays WHERE number = ? AND until = ? LIMIT 1",
     [ST_ORDER_STAYS] = "SELECT id FROM stays WHERE number = ? AND ended = 0 ORDER BY id LIMIT ?",
+    [ST_FIELD_FOUND] = "SELECT stays.id " OF_FIELD " AND ended = 0 AND found AND until = ?3"
+                       " LIMIT ?2",
+    [ST_ORDER_FOUND] = "SELECT id FROM stays WHERE number = ?1 AND ended = 0 AND found AND until = ?3"
+                       " LIMIT ?2",
     [ST_END] = "UPDATE stays SET ended = ?2, ended_at = ?3, ended_by = ?4, ended_reason = ?5"
                " WHERE id = ?1 AND ended = 0",
     [ST_FIELDS_OF] = "SELECT field FROM stay_fields WHERE stay = ?",
@@ -237,6 +241,21 @@ static int audit_end(rcd_state_t *s, int64_t id, const char *number, int64_t unt
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
+/* A stay that was found in Redis before the note of who gave it is this one: it goes on under its
+ * author's name. */
+static int take_found(rcd_state_t *s, const rcd_stay_t *stay, const uint8_t *field)
+{
+    const rcd_stay_ending_t e = {.how = RCD_STAY_RENEWED, .at = stay->since, .user = stay->user,
+                                 .reason = stay->reason};
+    sqlite3_stmt *q = bound(s, ST_ORDER_FOUND, ST_FIELD_FOUND, stay->number, field);
+    int64_t id;
+    int n;
+
+    rcd_sql_int(q, 3, stay->until);
+    n = read_ids(s, q, &id, 1);
+    return n <= 0 ? n : rcd_stay_end_id(s, id, &e) < 0 ? -1 : 0;
+}
+
 int rcd_stay_put(rcd_state_t *s, rcd_stay_t *stay, const rcd_stay_field_t *fields, unsigned n)
 {
     sqlite3_stmt *q = statement(s, ST_PUT);
@@ -255,8 +274,12 @@ int rcd_stay_put(rcd_state_t *s, rcd_stay_t *stay, const rcd_stay_field_t *field
         return 0;
     }
     stay->id = sqlite3_last_insert_rowid(s->db);
+    if (!stay->found && n == 0 && take_found(s, stay, NULL) < 0) {
+        return -1;
+    }
     for (unsigned i = 0; i < n; i++) {
-        if (put_field(s, fields[i].field, stay->id, fields[i].under) < 0) {
+        if ((!stay->found && take_found(s, stay, fields[i].field) < 0) ||
+            put_field(s, fields[i].field, stay->id, fields[i].under) < 0) {
             return -1;
         }
     }

@@ -32,7 +32,7 @@ typedef enum {
     RCD_STAY_STANDS,
     RCD_STAY_UNSTAYED,
     RCD_STAY_LAPSED,                       /* its `until` passed by both clocks */
-    RCD_STAY_RENEWED,                      /* given again, under another digest key */
+    RCD_STAY_RENEWED,                      /* given again under another digest key, or its author known */
     RCD_STAY_END_N
 } rcd_stay_end_t;
 
@@ -64,7 +64,8 @@ typedef struct {
 int  rcd_stay_open(rcd_state_t *s);
 void rcd_stay_close(rcd_state_t *s);
 
-/* A new stay, of stay->number or of the person with these fields: 1, or 0 when its ref is known.
+/* A new stay, of stay->number or of the person with these fields: 1, or 0 when its ref is known. The same
+ * one, if it was found in Redis before and has no author, ends as renewed.
  * Read are ref, number, since, until, user, reason and found; id is set. */
 int rcd_stay_put(rcd_state_t *s, rcd_stay_t *stay, const rcd_stay_field_t *fields, unsigned n);
 

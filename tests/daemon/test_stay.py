@@ -8,6 +8,7 @@ import time
 
 import harness
 import jdschema
+import pytest
 from fake_office import record
 from feedworld import KEY
 from harness import wait_for
@@ -281,6 +282,25 @@ def test_nothing_can_be_kept_on_disk(feed):
     assert (feed.relief('CS-1'), person(feed)) == (held, stayed)
     rcctl(feed, 'unstay', '--order', 'CS-1', '--reason', 'over')
     assert feed.relief('CS-1') == 'l0000 o0'
+
+
+@pytest.mark.parametrize('whom', ['order', 'person'])
+def test_found_in_redis_before_its_note_it_is_one_stay_with_its_author(feed, whom):
+    """rcctl wrote past a daemon that hung, which goes on and sees Redis first."""
+    name, key = ('relief', 'CS-1') if whom == 'order' else ('stays', field())
+    feed.redis.hset(feed.name(name), key, f"{'l0000 o0 ' if whom == 'order' else ''}s{FOREVER}")
+    wait_for(lambda: [s['found'] for s in stays(feed)['stays']] == [True], 40, why='found')
+    if whom == 'order':
+        rcctl(feed, 'stay', '--order', 'CS-1', '--reason', 'court order')
+    else:
+        rcctl(feed, 'stay', '--subject', '--reason', 'mistaken', stdin=f'card:{CARD}\n')
+    s, = stays(feed)['stays']
+    assert not s['found'] and s['user'] != 'unknown'
+    assert [x['state'] for x in stays(feed, '--all')['stays']] == ['renewed', 'stands']
+    flush(feed)
+    assert (feed.relief('CS-1') or person(feed)).endswith(f's{FOREVER}')
+    rcctl(feed, 'stay', '--order', 'CS-1', '--reason', 'another')            # and never a second time
+    assert len(stays(feed)['stays']) == 2
 
 
 def test_a_stay_that_a_lost_journal_knew_is_kept(feed):
