@@ -43,7 +43,7 @@ def test_a_head_that_is_old_or_of_the_future_is_no_contact(feed):
 def test_heads_come_by_get_when_polls_carry_none(make_feed):
     feed = make_feed()
     feed.office.heads = False
-    feed.start().wait_contact()
+    feed.start().wait_status(lambda s: s['contact']['verified_at'] > 0, why='contact')
     assert ('GET', '/v1/head') in feed.office.requests
 
 

