@@ -135,7 +135,8 @@ class Run:
         harness.wait_for(self.quiet, 900, every=0.2, why="the list is in Redis")
 
     def burst(self, name, change):
-        """Every order that is left is amended at once."""
+        """Every order that is left is amended at once, when nothing is left of the burst before."""
+        harness.wait_for(lambda: self.status()["marks"]["seq"] == self.status()["head"]["seq"], 1800, every=0.5, why="the burst is over")
         self.office.stop()
         self.office.silently("amend", (change(order(f"CS-{i}", card(i))) for i in range(self.next + 2 * LIFTS, ORDERS)))
         seq = self.status()["marks"]["seq"]
@@ -144,7 +145,6 @@ class Run:
         self.measure(name, lambda: True)
         left = self.status()["head"]["seq"] - self.status()["marks"]["seq"]
         row(f"{name}: changes still to come after those lifts", f"{left}")
-        harness.wait_for(lambda: self.status()["marks"]["seq"] == self.status()["head"]["seq"], 1800, every=0.5, why="the burst is over")
 
 
 def card(i):
