@@ -43,7 +43,8 @@ _Static_assert(RCD_END_DROPPED == 2 && RCD_END_LIFTED == 4, "the index orders_le
 enum {
     ST_GROWTH, ST_GROWTH_SAVE, ST_HOUR, ST_HOUR_PUT, ST_HOUR_AT, ST_WIDENED, ST_HOURS_TRIM,
     ST_HOURS_CLEAR, ST_HELD, ST_HELD_PUT, ST_HELD_DROP, ST_HELD_APPROVE, ST_EARLY, ST_EARLY_PUT,
-    ST_EARLY_TRIM, ST_EARLY_N, ST_LEFT, ST_RELISTED_PUT, ST_RELISTED, ST_RELISTED_N, ST_N
+    ST_EARLY_TRIM, ST_EARLY_N, ST_LEFT, ST_RELISTED_PUT, ST_RELISTED_HAS, ST_RELISTED, ST_RELISTED_N,
+    ST_N
 };
 
 static const char *const sql[ST_N] = {
@@ -73,6 +74,7 @@ static const char *const sql[ST_N] = {
                 " ON grounds.id = orders.grounds WHERE digest = ?1 AND ended IN (2, 4)"
                 " AND imported = 0 AND ended_at >= ?2 ORDER BY ended_at DESC",
     [ST_RELISTED_PUT] = "INSERT OR REPLACE INTO relisted VALUES(?, ?, ?, ?, ?)",
+    [ST_RELISTED_HAS] = "SELECT 1 FROM relisted WHERE number = ?",
     [ST_RELISTED] = "SELECT number, at, before, ended, ended_at FROM relisted"
                     " WHERE at >= ? AND at < ? ORDER BY number",
     [ST_RELISTED_N] = "SELECT count(*) FROM relisted",
@@ -730,17 +732,36 @@ static size_t basis_len(const uint8_t *value, size_t len)
     return at;
 }
 
+/* 1 when the number stands in the table, 0, or -1. */
+static int has_relisted(rcd_state_t *s, const char *number)
+{
+    sqlite3_stmt *q = s->hold->stmt[ST_RELISTED_HAS];
+    int rc;
+
+    rcd_sql_text(q, 1, number);
+    rc = rcd_sql_step(s, q);
+    if (rc > 0) {
+        rcd_sql_done(q);
+    }
+    return rc;
+}
+
 static int note_relisted(rcd_state_t *s, const rcd_relisted_t *r)
 {
     sqlite3_stmt *q = s->hold->stmt[ST_RELISTED_PUT];
-    cJSON *fields = cJSON_CreateObject();
+    int had = has_relisted(s, r->number);
+    cJSON *fields;
 
+    if (had < 0) {
+        return -1;
+    }
+    fields = cJSON_CreateObject();
     rcd_sql_text(q, 1, r->number);
     rcd_sql_int(q, 2, r->at);
     rcd_sql_text(q, 3, r->before);
     rcd_sql_int(q, 4, r->ended);
     rcd_sql_int(q, 5, r->ended_at);
-    s->hold->relisted++;
+    s->hold->relisted += !had;
     cJSON_AddStringToObject(fields, "order", r->number);
     cJSON_AddStringToObject(fields, "before", r->before);
     cJSON_AddStringToObject(fields, "ended", rcd_end_names[r->ended]);

@@ -372,6 +372,29 @@ static void test_early(void **state)
     assert_int_equal(rcd_hold_early(s, "B", &seq), 0);
 }
 
+/* An order on a basis that was lifted for its subject: seen again under the same number it is still one. */
+static void test_listed_again_counts_once(void **state)
+{
+    rcd_order_t o = {.number = "B", .grounds = {1, 0, 'a', 1, 0, 'b'}, .grounds_len = 6};
+    rcd_row_t before = row_of(1, 1, 4000000000, 0);
+    rcd_hold_status_t g;
+
+    (void) state;
+    snprintf(before.number, sizeof(before.number), "A");
+    assert_int_equal(rcd_store_begin(s, 0), 0);
+    assert_int_equal(rcd_store_grounds_put(s, &o), 1);
+    assert_int_equal(rcd_store_order_put(s, &before), 0);
+    assert_int_equal(rcd_store_order_end(s, &before, RCD_END_LIFTED, T0), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(rcd_hold_relisted(s, &o, T0 + 30 * DAY), 0);
+    }
+    assert_int_equal(rcd_hold_relisted(s, &o, T0 + 30 * DAY + 1), 0);    /* long ago */
+    assert_int_equal(rcd_store_commit(s), 0);
+    rcd_hold_status(s, &g);
+    assert_int_equal(g.relisted, 1);
+    assert_int_equal(audited("relisted"), 2);
+}
+
 /* ---- the snapshot that waits, on disk -------------------------------------------------------- */
 
 static char dir[64];
@@ -592,6 +615,7 @@ int main(void)
         TEST(test_widenings_are_of_the_window),
         TEST(test_shrinking_alarms_once),
         TEST(test_early),
+        TEST(test_listed_again_counts_once),
         DIR_TEST(test_held_is_kept),
         DIR_TEST(test_held_is_replaced),
         DIR_TEST(test_held_that_cannot_be_used),
