@@ -10,6 +10,7 @@
 #include "rcctl_spool.h"
 #include "rcd_clock.h"
 #include "rcd_hold.h"
+#include "rcd_size.h"
 #include "rcd_stage.h"
 
 #define SAMPLES   20
@@ -66,7 +67,7 @@ static int each_sum(void *arg, const rcd_stage_sum_t *sum)
     return 0;
 }
 
-static cJSON *head_json(const rcd_held_t *h, const rcd_hold_status_t *g)
+static cJSON *head_json(const rcd_held_t *h, const rcd_size_status_t *g)
 {
     cJSON *j = cJSON_CreateObject();
     char since[26];
@@ -89,7 +90,7 @@ static cJSON *head_json(const rcd_held_t *h, const rcd_hold_status_t *g)
     return j;
 }
 
-static void head_print(const rcd_held_t *h, const rcd_hold_status_t *g)
+static void head_print(const rcd_held_t *h, const rcd_size_status_t *g)
 {
     int64_t age = rcd_clock_wall() - h->since;
     char since[26];
@@ -163,7 +164,7 @@ static int show_held(const rcctl_t *r, rcd_state_t *state)
 {
     const rcd_held_t *h = rcd_hold_waits(state);
     char path[RCD_HELD_PATH_MAX], err[RCD_HELD_PATH_MAX + 128];
-    rcd_hold_status_t g;
+    rcd_size_status_t g;
     rcd_stage_t *stage;
     cJSON *root = NULL, *j = NULL;
     int rc;
@@ -177,7 +178,7 @@ static int show_held(const rcctl_t *r, rcd_state_t *state)
         rcctl_error("%s", err);
         return RCCTL_UNREACHABLE;
     }
-    rcd_hold_status(state, &g);
+    rcd_size_status(state, &g);
     if (r->json) {
         root = cJSON_CreateObject();
         j = head_json(h, &g);

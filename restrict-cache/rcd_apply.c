@@ -13,6 +13,8 @@
 #include "rcd_hold.h"
 #include "rcd_lift.h"
 #include "rcd_objection.h"
+#include "rcd_relisted.h"
+#include "rcd_size.h"
 #include "rcd_stay.h"
 
 /* ---- one version of an order ----------------------------------------------------------------- */
@@ -198,7 +200,7 @@ static int must_wait(const rcd_state_t *s, const rcd_source_t *from, rcd_adds_t 
     return adds != RCD_ADDS_NOTHING &&
            (from->adding == RCD_ADDING_WITHHELD ||
             (from->adding == RCD_ADDING_LIMITED &&
-             rcd_hold_exceeds(s, adds == RCD_ADDS_ORDER, adds == RCD_ADDS_TERMS, 0)));
+             rcd_size_exceeds(s, adds == RCD_ADDS_ORDER, adds == RCD_ADDS_TERMS, 0)));
 }
 
 /* The texts of a row that stays, into `texts`; under the key of now they have another id. 0 or -1. */
@@ -299,10 +301,10 @@ rcd_order_rc_t rcd_apply_order(rcd_state_t *s, const rcd_source_t *from, const r
         return RCD_ORDER_SAME;
     }
     if (j.adds == RCD_ADDS_TERMS) {
-        rcd_hold_widened(s);
+        rcd_size_widened(s);
     }
     if (!from->imported && (!j.had || j.stored.ended != RCD_END_NONE || j.stored.imported) &&
-        rcd_hold_relisted(s, o, from->iat) < 0) {
+        rcd_relisted_note(s, o, from->iat) < 0) {
         return RCD_ORDER_FAILED;
     }
     fresh = rcd_store_grounds_put(s, o);

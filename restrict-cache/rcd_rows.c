@@ -3,9 +3,9 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include "rcd_hold.h"
 #include "rcd_reach.h"
 #include "rcd_objection.h"
+#include "rcd_size.h"
 #include "rcd_sql.h"
 
 /* ---- orders ---------------------------------------------------------------------------------- */
@@ -80,7 +80,7 @@ int rcd_store_order_put(rcd_state_t *s, const rcd_row_t *row)
     if (rcd_sql_step(s, q) < 0) {
         return -1;
     }
-    rcd_hold_count(s, had ? &old : NULL, row);
+    rcd_size_count(s, had ? &old : NULL, row);
     if (had && old.ended == RCD_END_NONE) {
         s->live--;
         if (rcd_store_touch(s, old.digest) < 0) {
@@ -107,7 +107,7 @@ int rcd_store_order_end(rcd_state_t *s, const rcd_row_t *row, rcd_end_t why, int
         return -1;
     }
     s->live--;
-    rcd_hold_count(s, row, NULL);
+    rcd_size_count(s, row, NULL);
     return rcd_objection_over(s, row->number, why, at) < 0 ? -1 : rcd_store_touch(s, row->digest);
 }
 

@@ -22,6 +22,7 @@
 #include "rcd_audit_order.h"
 #include "rcd_hold.h"
 #include "rcd_log.h"
+#include "rcd_size.h"
 #include "rcd_slice.h"
 #include "rcd_stage.h"
 
@@ -349,7 +350,7 @@ static int hold(rcd_snapshot_t *sn, char *err, size_t err_size)
 {
     char path[RCD_HELD_PATH_MAX];
 
-    if (!rcd_hold_exceeds(sn->s, sn->counts.adds_orders, sn->counts.adds_terms, sn->drops)) {
+    if (!rcd_size_exceeds(sn->s, sn->counts.adds_orders, sn->counts.adds_terms, sn->drops)) {
         return 0;
     }
     rcd_hold_path(sn->s, sn->st.sha256, path);
@@ -482,7 +483,7 @@ static int put_held(rcd_snapshot_t *sn)
 {
     rcd_held_t h = {
         .epoch = sn->st.epoch, .seq = sn->st.seq, .relief_seq = sn->st.relief_seq,
-        .iat = sn->st.iat, .since = sn->now, .first = rcd_hold_first(sn->s),
+        .iat = sn->st.iat, .since = sn->now, .first = rcd_size_first(sn->s),
         .adds_orders = sn->counts.adds_orders, .adds_terms = sn->counts.adds_terms,
         .drops = sn->drops,
     };
@@ -499,7 +500,7 @@ static int put_held(rcd_snapshot_t *sn)
 /* What waited no longer does: this one is newer, or is what waited. */
 static int end_held(rcd_snapshot_t *sn)
 {
-    return sn->approved ? rcd_hold_applied(sn->s, sn->now) : rcd_hold_drop(sn->s);
+    return sn->approved && rcd_size_approved(sn->s, sn->now) < 0 ? -1 : rcd_hold_drop(sn->s);
 }
 
 /* Marks of the snapshot become the journal's; relief that came meanwhile counts on top of them. */
@@ -566,7 +567,7 @@ static void settle(rcd_snapshot_t *sn)
         rcd_log(RCD_LOG_WARN, "snapshot held: it adds %" PRIu64 " orders and widens %" PRIu64 "; what "
                 "frees is applied, the rest waits for rcctl approve %.8s%s", sn->counts.adds_orders,
                 sn->counts.adds_terms, sn->counts.hash,
-                rcd_hold_first(sn->s) ? " --first" : "");
+                rcd_size_first(sn->s) ? " --first" : "");
     }
     if (sn->counts.held && sn->s->dir[0] == '\0') {
         rcd_hold_stage_give(sn->s, sn->stage);

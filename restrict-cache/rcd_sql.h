@@ -44,4 +44,7 @@ int64_t rcd_sql_col(sqlite3_stmt *q, int i);
 void rcd_sql_col_text(sqlite3_stmt *q, int i, char *out, size_t size);
 void rcd_sql_col_blob(sqlite3_stmt *q, int i, uint8_t *out, size_t len);
 
+/* The one number of a bound query that has one row: 0, or -1. */
+int  rcd_sql_number(rcd_state_t *s, sqlite3_stmt *q, uint64_t *out);
+
 #endif

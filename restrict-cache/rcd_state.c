@@ -14,6 +14,7 @@
 #include "rcd_decide.h"
 #include "rcd_hold.h"
 #include "rcd_reach.h"
+#include "rcd_size.h"
 #include "rcd_store.h"
 
 #define PATH_SIZE        (RCD_DIR_MAX + 32)
@@ -153,7 +154,11 @@ int rcd_state_rules(rcd_state_t *s, const rcd_rules_t *rules)
         s->written.refill = 1;            /* no order to digest anew, and an era under the old key */
         rc = rcd_store_save_written(s);
     }
-    return finish(s, rc < 0 ? rc : rcd_hold_rules(s, rules)) < 0 ? -1 : !agrees;
+    if (rc == 0) {
+        rcd_size_rules(s, rules);
+        rc = rcd_hold_rules(s, rules);
+    }
+    return finish(s, rc) < 0 ? -1 : !agrees;
 }
 
 /* ---- heads and epochs ------------------------------------------------------------------------ */
@@ -244,7 +249,7 @@ int rcd_state_tick(rcd_state_t *s, int64_t now, int64_t office_now)
     int woken = rcd_note_tick(s, now);
     int n = woken < 0 ? -1 : rcd_store_past(s, at, rows, TICK_ROWS), rc = 0;
 
-    if (rcd_hold_tick(s, at) < 0) {
+    if (rcd_size_tick(s, at) < 0) {
         return -1;
     }
     if (n <= 0) {

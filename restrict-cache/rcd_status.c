@@ -12,6 +12,8 @@
 #include "rcd_file.h"
 #include "rcd_hold.h"
 #include "rcd_objection.h"
+#include "rcd_relisted.h"
+#include "rcd_size.h"
 #include "rcd_status.h"
 #include "rcd_stay.h"
 
@@ -101,9 +103,9 @@ static void growth_add(cJSON *root, const rcd_status_t *st)
 {
     const rcd_held_t *h = rcd_hold_waits(st->state);
     cJSON *o = cJSON_AddObjectToObject(root, "growth");
-    rcd_hold_status_t g;
+    rcd_size_status_t g;
 
-    rcd_hold_status(st->state, &g);
+    rcd_size_status(st->state, &g);
     number(o, "size", g.size);
     number(o, "baseline", g.baseline);
     number(o, "allowance", g.allowance);
@@ -112,7 +114,7 @@ static void growth_add(cJSON *root, const rcd_status_t *st)
     number(o, "shrunk_at", (uint64_t) g.shrunk_at);
     number(o, "shrunk_from", g.shrunk_from);
     number(o, "shrunk_to", g.shrunk_to);
-    number(o, "relisted", g.relisted);
+    number(o, "relisted", rcd_relisted_count(st->state));
     if (h != NULL) {
         held_add(o, h);
     } else {

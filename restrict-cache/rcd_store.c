@@ -13,6 +13,8 @@
 #include "rcd_relink.h"
 #include "rcd_lift.h"
 #include "rcd_objection.h"
+#include "rcd_relisted.h"
+#include "rcd_size.h"
 #include "rcd_sql.h"
 #include "rcd_stay.h"
 
@@ -59,7 +61,9 @@ static const char *const schemas[] = {
     rcd_stay_schema,
     rcd_objection_schema,
     rcd_lift_schema,
+    rcd_size_schema,
     rcd_hold_schema,
+    rcd_relisted_schema,
 };
 
 #define ROW "number, digest, measures, flags, served, start, until, first_from, deadline, grounds,"\
@@ -234,6 +238,17 @@ void rcd_sql_col_blob(sqlite3_stmt *q, int i, uint8_t *out, size_t len)
     }
 }
 
+int rcd_sql_number(rcd_state_t *s, sqlite3_stmt *q, uint64_t *out)
+{
+    int rc = rcd_sql_step(s, q);
+
+    if (rc > 0) {
+        *out = (uint64_t) rcd_sql_col(q, 0);
+        rcd_sql_done(q);
+    }
+    return rc > 0 ? 0 : -1;
+}
+
 /* ---- open, close, transactions --------------------------------------------------------------- */
 
 static int load_marks(rcd_state_t *s)
@@ -275,7 +290,7 @@ static int load_marks(rcd_state_t *s)
         .fills = (uint64_t) rcd_sql_col(q, 6),
     };
     rcd_sql_done(q);
-    return rcd_hold_load(s);
+    return rcd_size_load(s) < 0 || rcd_hold_load(s) < 0 ? -1 : rcd_relisted_load(s);
 }
 
 /* Creates the tables in an empty file. */
@@ -378,7 +393,7 @@ static int set_up(rcd_state_t *s, const char *list, int readonly)
         rcd_brake_open(s) != 0 || rcd_ledger_rows_open(s) != 0 ||
         rcd_note_open(s) != 0 || rcd_reach_open(s) != 0 ||
         rcd_stay_open(s) != 0 || rcd_objection_open(s) != 0 || rcd_lift_open(s) != 0 ||
-        rcd_hold_open(s) != 0) {
+        rcd_size_open(s) != 0 || rcd_hold_open(s) != 0 || rcd_relisted_open(s) != 0) {
         return -1;
     }
     return load_marks(s);
@@ -418,7 +433,9 @@ void rcd_store_close(rcd_state_t *s)
     rcd_stay_close(s);
     rcd_objection_close(s);
     rcd_lift_close(s);
+    rcd_size_close(s);
     rcd_hold_close(s);
+    rcd_relisted_close(s);
     rcd_sql_finalize(s->stmt, RCD_ST_N);
     sqlite3_close(s->db);
     free(s);
@@ -493,7 +510,7 @@ int rcd_store_save_marks(rcd_state_t *s)
         rcd_sql_int(q, i + 1, v[i]);
     }
     rcd_sql_text(q, n + 1, s->under);
-    return rcd_sql_step(s, q) < 0 ? -1 : rcd_hold_save(s);
+    return rcd_sql_step(s, q) < 0 ? -1 : rcd_size_save(s);
 }
 
 int rcd_store_save_written(rcd_state_t *s)

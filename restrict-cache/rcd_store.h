@@ -21,7 +21,9 @@
  *   stays, stay_fields, stay_outbox    rcd_stay
  *   objections                         rcd_objection
  *   lifts, gates                       rcd_lift
- *   growth, sizes, held, early, relisted   the rule of mass change (rcd_hold)
+ *   growth, sizes                      rcd_size
+ *   held, early                        rcd_hold
+ *   relisted                           rcd_relisted
  *
  * Every function but open and close returns 0 (or what it says) and -1 when SQLite failed; s->fault
  * then says why.
@@ -89,7 +91,9 @@ struct rcd_state_s {
     struct rcd_stay_s  *stay;
     struct rcd_objection_s *objection;
     struct rcd_lift_s  *lift;
+    struct rcd_size_s *size;
     struct rcd_hold_s *hold;
+    struct rcd_relisted_s *relisted;
     int           fetching;                /* a snapshot was asked for: the lane must not pass it */
     char          fault[160];
 };

@@ -1,5 +1,6 @@
 /*
- * rcd_growth, rcd_hold: the rule of mass change, row by row; what it keeps in the journal.
+ * rcd_growth, rcd_size, rcd_hold, rcd_relisted: the rule of mass change, row by row; what it keeps
+ * in the journal.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,8 @@
 #include "first_list.h"
 #include "rcd_growth.h"
 #include "rcd_hold.h"
+#include "rcd_relisted.h"
+#include "rcd_size.h"
 #include "rcd_stage.h"
 
 #define HOUR 3600
@@ -248,7 +251,7 @@ static uint64_t baseline(void)
 {
     rcd_growth_t g;
 
-    rcd_hold_growth(s, &g);
+    rcd_size_growth(s, &g);
     return g.baseline;
 }
 
@@ -256,7 +259,7 @@ static uint64_t widened(void)
 {
     rcd_growth_t g;
 
-    rcd_hold_growth(s, &g);
+    rcd_size_growth(s, &g);
     return g.widened;
 }
 
@@ -264,56 +267,56 @@ static uint64_t widened(void)
 static void test_baseline(void **state)
 {
     (void) state;
-    assert_true(rcd_hold_first(s));
+    assert_true(rcd_size_first(s));
     first_list(s, &rules);
-    assert_false(rcd_hold_first(s));
+    assert_false(rcd_size_first(s));
     assert_int_equal(baseline(), 0);
     for (int h = 0; h <= 7 * 24; h++) {            /* one order an hour */
-        assert_int_equal(rcd_hold_tick(s, T0 + h * HOUR), 0);
+        assert_int_equal(rcd_size_tick(s, T0 + h * HOUR), 0);
         assert_int_equal(baseline(), 0);           /* of the approval, for 7 days */
         grow(1);
     }
     for (int h = 7 * 24 + 1; h < 8 * 24; h++) {
-        assert_int_equal(rcd_hold_tick(s, T0 + h * HOUR), 0);
+        assert_int_equal(rcd_size_tick(s, T0 + h * HOUR), 0);
         assert_int_equal(baseline(), h - 7 * 24);  /* of 7 days ago */
         grow(1);
     }
-    assert_int_equal(rcd_hold_tick(s, T0), 0);     /* a clock that goes back changes nothing */
+    assert_int_equal(rcd_size_tick(s, T0), 0);     /* a clock that goes back changes nothing */
     assert_int_equal(baseline(), 23);
-    assert_int_equal(rcd_hold_load(s), 0);         /* and so stands it on disk */
+    assert_int_equal(rcd_size_load(s), 0);         /* and so stands it on disk */
     assert_int_equal(baseline(), 23);
 }
 
 static void test_exceeds_by_the_journal(void **state)
 {
     (void) state;
-    assert_true(rcd_hold_exceeds(s, 0, 0, 0));     /* the first, an empty one too */
+    assert_true(rcd_size_exceeds(s, 0, 0, 0));     /* the first, an empty one too */
     first_list(s, &rules);
-    assert_false(rcd_hold_exceeds(s, 100, 0, 0));
-    assert_true(rcd_hold_exceeds(s, 101, 0, 0));
+    assert_false(rcd_size_exceeds(s, 100, 0, 0));
+    assert_true(rcd_size_exceeds(s, 101, 0, 0));
     grow(99);
-    assert_false(rcd_hold_exceeds(s, 1, 0, 0));
-    assert_true(rcd_hold_exceeds(s, 2, 0, 0));
-    rcd_hold_widened(s);
-    assert_true(rcd_hold_exceeds(s, 1, 0, 0));
+    assert_false(rcd_size_exceeds(s, 1, 0, 0));
+    assert_true(rcd_size_exceeds(s, 2, 0, 0));
+    rcd_size_widened(s);
+    assert_true(rcd_size_exceeds(s, 1, 0, 0));
     rules.growth = (rcd_growth_limit_t){1, 10, 500};
     assert_int_equal(rcd_state_rules(s, &rules), 0);
-    assert_false(rcd_hold_exceeds(s, 300, 0, 0));
+    assert_false(rcd_size_exceeds(s, 300, 0, 0));
 }
 
 static void test_widenings_are_of_the_window(void **state)
 {
     (void) state;
     first_list(s, &rules);
-    assert_int_equal(rcd_hold_tick(s, T0), 0);
+    assert_int_equal(rcd_size_tick(s, T0), 0);
     for (int h = 1; h <= 3; h++) {
-        rcd_hold_widened(s);
-        assert_int_equal(rcd_hold_tick(s, T0 + h * DAY), 0);
+        rcd_size_widened(s);
+        assert_int_equal(rcd_size_tick(s, T0 + h * DAY), 0);
     }
     assert_int_equal(widened(), 3);
-    assert_int_equal(rcd_hold_tick(s, T0 + 9 * DAY), 0);
+    assert_int_equal(rcd_size_tick(s, T0 + 9 * DAY), 0);
     assert_int_equal(widened(), 1);                /* the first two are older than 7 days */
-    assert_int_equal(rcd_hold_tick(s, T0 + 30 * DAY), 0);
+    assert_int_equal(rcd_size_tick(s, T0 + 30 * DAY), 0);
     assert_int_equal(widened(), 0);
 }
 
@@ -333,24 +336,24 @@ static uint64_t audited(const char *kind)
 
 static void test_shrinking_alarms_once(void **state)
 {
-    rcd_hold_status_t g;
+    rcd_size_status_t g;
 
     (void) state;
     first_list(s, &rules);
     grow(300);
-    assert_int_equal(rcd_hold_tick(s, T0), 0);
+    assert_int_equal(rcd_size_tick(s, T0), 0);
     grow(-100);
-    assert_int_equal(rcd_hold_tick(s, T0 + 1), 0);
+    assert_int_equal(rcd_size_tick(s, T0 + 1), 0);
     assert_int_equal(audited("growth.shrink"), 0);
     grow(-1);
-    assert_int_equal(rcd_hold_tick(s, T0 + 2), 0);
-    assert_int_equal(rcd_hold_tick(s, T0 + 3), 0);
+    assert_int_equal(rcd_size_tick(s, T0 + 2), 0);
+    assert_int_equal(rcd_size_tick(s, T0 + 3), 0);
     assert_int_equal(audited("growth.shrink"), 1);
-    rcd_hold_status(s, &g);
+    rcd_size_status(s, &g);
     assert_true(g.shrunk_at == T0 + 2 && g.shrunk_from == 300 && g.shrunk_to == 199);
-    assert_int_equal(rcd_hold_tick(s, T0 + HOUR), 0);
+    assert_int_equal(rcd_size_tick(s, T0 + HOUR), 0);
     grow(-100);                                    /* no more than that within the next hour */
-    assert_int_equal(rcd_hold_tick(s, T0 + HOUR + 1), 0);
+    assert_int_equal(rcd_size_tick(s, T0 + HOUR + 1), 0);
     assert_int_equal(audited("growth.shrink"), 1);
 }
 
@@ -372,12 +375,12 @@ static void test_early(void **state)
     assert_int_equal(rcd_hold_early(s, "B", &seq), 0);
 }
 
-/* An order on a basis that was lifted for its subject: seen again under the same number it is still one. */
+/* An order on a basis that was lifted for its subject: seen again under the same number it is still
+ * one. */
 static void test_listed_again_counts_once(void **state)
 {
     rcd_order_t o = {.number = "B", .grounds = {1, 0, 'a', 1, 0, 'b'}, .grounds_len = 6};
     rcd_row_t before = row_of(1, 1, 4000000000, 0);
-    rcd_hold_status_t g;
 
     (void) state;
     snprintf(before.number, sizeof(before.number), "A");
@@ -386,12 +389,11 @@ static void test_listed_again_counts_once(void **state)
     assert_int_equal(rcd_store_order_put(s, &before), 0);
     assert_int_equal(rcd_store_order_end(s, &before, RCD_END_LIFTED, T0), 0);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(rcd_hold_relisted(s, &o, T0 + 30 * DAY), 0);
+        assert_int_equal(rcd_relisted_note(s, &o, T0 + 30 * DAY), 0);
     }
-    assert_int_equal(rcd_hold_relisted(s, &o, T0 + 30 * DAY + 1), 0);    /* long ago */
+    assert_int_equal(rcd_relisted_note(s, &o, T0 + 30 * DAY + 1), 0);    /* long ago */
     assert_int_equal(rcd_store_commit(s), 0);
-    rcd_hold_status(s, &g);
-    assert_int_equal(g.relisted, 1);
+    assert_int_equal(rcd_relisted_count(s), 1);
     assert_int_equal(audited("relisted"), 2);
 }
 
