@@ -17,42 +17,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include "rcd_apply.h"
 #include "rcd_audit.h"
 #include "rcd_audit_order.h"
 #include "rcd_hold.h"
 #include "rcd_log.h"
 #include "rcd_size.h"
 #include "rcd_slice.h"
-#include "rcd_stage.h"
+#include "rcd_snapshot_parts.h"
 
 #define STEP_NS      10000000         /* of work in one call */
-#define STEP_CHECK   16               /* records between two looks at the clock */
-
-typedef enum { STAGE, WEIGH, MERGE, REFUSE, DONE } phase_t;
-
-struct rcd_snapshot_s {
-    rcd_state_t  *s;
-    rcd_stage_t  *stage;
-    FILE         *in;
-    char         *line;               /* getline's buffer */
-    size_t        line_size;
-    rcd_source_t  from;
-    rcd_statement_t st;
-    int64_t       now;                /* when it was begun */
-    int           approved;           /* by the operator */
-    phase_t       phase;
-    uint64_t      bytes;              /* of the file */
-    uint64_t      read;               /* of these */
-    uint64_t      staged;
-    uint64_t      merged;             /* records of these */
-    uint64_t      unread;             /* records whose number could not be read */
-    uint64_t      drops;              /* orders of the list that are absent */
-    int           any;                /* a digest has been weighed, or merged: */
-    uint8_t       digest[JD_DIGEST_LEN];
-    int64_t       refused_pos;
-    rcd_snapshot_counts_t counts;
-};
 
 /* ---- begin and end --------------------------------------------------------------------------- */
 
@@ -179,7 +152,7 @@ rcd_snapshot_t *rcd_snapshot_approved(rcd_state_t *s, const rcd_rules_t *rules, 
     sn->approved = 1;
     sn->staged = h->records;
     sn->bytes = h->records;           /* progress counts records here */
-    sn->phase = MERGE;
+    sn->phase = RCD_PHASE_MERGE;
     s->snapshot_active = 1;
     return sn;
 }
@@ -244,119 +217,10 @@ static int stage_some(rcd_snapshot_t *sn, int64_t end)
         if (len > 0 && stage_line(sn, sn->line, (size_t) len) < 0) {
             return -1;
         }
-        if (n % STEP_CHECK == 0 && rcd_slice_over(end)) {
+        if (n % RCD_SNAPSHOT_CHECK == 0 && rcd_slice_over(end)) {
             return 1;
         }
     }
-}
-
-/* ---- weighing -------------------------------------------------------------------------------- */
-
-/* A snapshot of the epoch in which an objection was marked, and of a later moment, tells whether
- * it still stands: 1 when it is over, then *r says so; 0; -1. */
-static int objection_over(rcd_snapshot_t *sn, const rcd_order_t *o, rcd_relief_row_t *r)
-{
-    int rc = rcd_store_relief(sn->s, o->number, r);
-
-    if (rc <= 0 || !r->r.objection || o->objection || sn->st.epoch != r->mark_epoch ||
-        sn->st.relief_seq <= r->mark_seq) {
-        return rc < 0 ? -1 : 0;
-    }
-    r->r.objection = 0;
-    r->mark_seq = sn->st.relief_seq;
-    return 1;
-}
-
-/* The next digest of either side: 1, 0 none is left, -1. */
-static int next_digest(rcd_snapshot_t *sn, uint8_t *digest)
-{
-    const uint8_t *after = sn->any ? sn->digest : NULL;
-    uint8_t live[JD_DIGEST_LEN];
-    int a = rcd_stage_next(sn->stage, after, digest);
-    int b = sn->from.imported ? 0 : rcd_store_next_live(sn->s, after, live);
-
-    if (a < 0 || b < 0) {
-        return -1;
-    }
-    if (b > 0 && (a == 0 || memcmp(live, digest, JD_DIGEST_LEN) < 0)) {
-        memcpy(digest, live, JD_DIGEST_LEN);
-    }
-    return a > 0 || b > 0;
-}
-
-static int weigh_order(rcd_snapshot_t *sn, const rcd_order_t *o)
-{
-    rcd_relief_row_t relief;
-    rcd_adds_t adds;
-    int over = objection_over(sn, o, &relief);
-
-    if (over < 0 || rcd_apply_weigh(sn->s, &sn->from, o, &adds) < 0) {
-        return -1;
-    }
-    if (over && adds == RCD_ADDS_NOTHING && !o->observe) {
-        adds = RCD_ADDS_TERMS;
-    }
-    if (adds == RCD_ADDS_NOTHING) {
-        return 0;
-    }
-    sn->counts.adds_orders += adds == RCD_ADDS_ORDER;
-    sn->counts.adds_terms += adds == RCD_ADDS_TERMS;
-    return rcd_stage_adds(sn->stage, o, adds);
-}
-
-static int weigh_digest(rcd_snapshot_t *sn, const uint8_t *digest)
-{
-    rcd_row_t rows[JD_ORDERS_MAX];
-    rcd_order_t o = {.number = ""};
-    int n = rcd_store_live(sn->s, digest, rows, JD_ORDERS_MAX), rc;
-
-    for (int i = 0; i < n; i++) {
-        int has = rcd_growth_counts(&rows[i]) ? rcd_stage_has(sn->stage, rows[i].number) : 1;
-
-        if (has < 0) {
-            return -1;
-        }
-        sn->drops += has == 0;
-    }
-    while ((rc = rcd_stage_order(sn->stage, digest, o.number, &o)) > 0) {
-        if (weigh_order(sn, &o) < 0) {
-            return -1;
-        }
-    }
-    return n < 0 ? -1 : rc;
-}
-
-static int weigh_some(rcd_snapshot_t *sn, int64_t end)
-{
-    uint8_t digest[JD_DIGEST_LEN];
-    int rc;
-
-    for (unsigned n = 1; (rc = next_digest(sn, digest)) > 0; n++) {
-        if (weigh_digest(sn, digest) < 0) {
-            return -1;
-        }
-        memcpy(sn->digest, digest, JD_DIGEST_LEN);
-        sn->any = 1;
-        if (n % STEP_CHECK == 0 && rcd_slice_over(end)) {
-            return 1;
-        }
-    }
-    sn->any = 0;
-    return rc;
-}
-
-/* It adds too much: what it adds will wait, and is on disk before anything else is done. */
-static int hold(rcd_snapshot_t *sn, char *err, size_t err_size)
-{
-    char path[RCD_HELD_PATH_MAX];
-
-    if (!rcd_size_exceeds(sn->s, sn->counts.adds_orders, sn->counts.adds_terms, sn->drops)) {
-        return 0;
-    }
-    rcd_hold_path(sn->s, sn->st.sha256, path);
-    sn->counts.held = 1;
-    sn->from.adding = RCD_ADDING_WITHHELD;
-    return rcd_stage_keep(sn->stage, path, err, err_size);
 }
 
 /* ---- merging --------------------------------------------------------------------------------- */
@@ -374,7 +238,7 @@ static int count(rcd_snapshot_t *sn, rcd_order_rc_t rc)
 static int end_objection(rcd_snapshot_t *sn, const rcd_order_t *o)
 {
     rcd_relief_row_t r;
-    int rc = sn->from.imported || sn->counts.held ? 0 : objection_over(sn, o, &r);
+    int rc = sn->from.imported || sn->counts.held ? 0 : rcd_snapshot_objection_over(sn, o, &r);
 
     if (rc <= 0) {
         return rc;
@@ -431,13 +295,13 @@ static int merge_some(rcd_snapshot_t *sn, int64_t end)
     uint8_t digest[JD_DIGEST_LEN];
     int rc;
 
-    for (unsigned n = 1; (rc = next_digest(sn, digest)) > 0; n++) {
+    for (unsigned n = 1; (rc = rcd_snapshot_next(sn, digest)) > 0; n++) {
         if (merge_digest(sn, digest) < 0) {
             return -1;
         }
         memcpy(sn->digest, digest, JD_DIGEST_LEN);
         sn->any = 1;
-        if (n % STEP_CHECK == 0 && rcd_slice_over(end)) {
+        if (n % RCD_SNAPSHOT_CHECK == 0 && rcd_slice_over(end)) {
             return 1;
         }
     }
@@ -453,7 +317,7 @@ static int refuse_some(rcd_snapshot_t *sn, int64_t end)
         if (count(sn, rcd_apply_refused(sn->s, &sn->from, &res)) < 0) {
             return -1;
         }
-        if (n % STEP_CHECK == 0 && rcd_slice_over(end)) {
+        if (n % RCD_SNAPSHOT_CHECK == 0 && rcd_slice_over(end)) {
             return 1;
         }
     }
@@ -585,7 +449,7 @@ static int refuse_and_end(rcd_snapshot_t *sn, int64_t end)
     rc = in_transaction(sn, NULL, end);
     if (rc == 0) {
         settle(sn);
-        sn->phase = DONE;
+        sn->phase = RCD_PHASE_DONE;
     }
     return rc;
 }
@@ -593,11 +457,11 @@ static int refuse_and_end(rcd_snapshot_t *sn, int64_t end)
 static uint64_t progress(const rcd_snapshot_t *sn)
 {
     switch (sn->phase) {
-    case STAGE:
+    case RCD_PHASE_STAGE:
         return sn->read;
-    case WEIGH:
+    case RCD_PHASE_WEIGH:
         return sn->bytes;
-    case MERGE:
+    case RCD_PHASE_MERGE:
         return sn->bytes + (sn->staged > 0 ? sn->bytes * sn->merged / sn->staged : 0);
     default:
         return 2 * sn->bytes;
@@ -612,34 +476,34 @@ int rcd_snapshot_step(rcd_snapshot_t *sn, uint64_t *done, uint64_t *total, char 
 
     err[0] = '\0';
     switch (sn->phase) {
-    case STAGE:
+    case RCD_PHASE_STAGE:
         rc = stage_some(sn, end);
         if (rc == 0) {
-            sn->phase = sn->from.imported ? MERGE : WEIGH;
+            sn->phase = sn->from.imported ? RCD_PHASE_MERGE : RCD_PHASE_WEIGH;
         }
         break;
-    case WEIGH:
-        rc = weigh_some(sn, end);
+    case RCD_PHASE_WEIGH:
+        rc = rcd_snapshot_weigh(sn, end);
         if (rc == 0) {
-            rc = hold(sn, err, err_size);
-            sn->phase = rc == 0 ? MERGE : WEIGH;
+            rc = rcd_snapshot_hold(sn, err, err_size);
+            sn->phase = rc == 0 ? RCD_PHASE_MERGE : RCD_PHASE_WEIGH;
         }
         break;
-    case MERGE:
+    case RCD_PHASE_MERGE:
         rc = in_transaction(sn, merge_some, end);
-        sn->phase = rc == 0 ? REFUSE : MERGE;
+        sn->phase = rc == 0 ? RCD_PHASE_REFUSE : RCD_PHASE_MERGE;
         break;
-    case REFUSE:
+    case RCD_PHASE_REFUSE:
         rc = refuse_and_end(sn, end);
         break;
-    case DONE:
+    case RCD_PHASE_DONE:
         break;
     }
     *total = 2 * sn->bytes;
     *done = progress(sn);
     if (rc < 0 && err[0] == '\0') {
-        snprintf(err, err_size, "snapshot: %s", sn->phase == STAGE ? rcd_stage_fault(sn->stage)
-                                                                   : sn->s->fault);
+        snprintf(err, err_size, "snapshot: %s",
+                 sn->phase == RCD_PHASE_STAGE ? rcd_stage_fault(sn->stage) : sn->s->fault);
     }
-    return sn->phase == DONE ? 0 : rc < 0 ? -1 : 1;
+    return sn->phase == RCD_PHASE_DONE ? 0 : rc < 0 ? -1 : 1;
 }
