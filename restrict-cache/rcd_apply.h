@@ -52,6 +52,8 @@ int rcd_apply_weigh(rcd_state_t *s, const rcd_source_t *from, const rcd_order_t 
  * and its stored version ended where that must be. */
 rcd_order_rc_t rcd_apply_refused(rcd_state_t *s, const rcd_source_t *from, rcd_result_t *res);
 
+/* ---- rcd_apply_lane.c: the positions of the lanes; batches are in rcd_state.h */
+
 /* Begins an epoch: both positions at 0, then over the relief of that epoch that came before it
  * began. 0 or -1. */
 int rcd_apply_epoch(rcd_state_t *s, uint32_t epoch);
