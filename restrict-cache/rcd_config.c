@@ -4,13 +4,11 @@
  * libinih truncates long lines, drops what follows a "]" and never tells the handler where it is.
  * So a reader of our own hands it the lines: it counts them, and refuses what libinih would lose.
  */
-#include <arpa/inet.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <openssl/crypto.h>
 #include "core/jd_measure.h"
 #include "core/jd_policy.h"
@@ -18,18 +16,13 @@
 #include "rcd_config.h"
 #include "rcd_config_files.h"
 #include "rcd_config_tell.h"
+#include "rcd_config_value.h"
 #include "rcd_file.h"
-#include "rcd_growth.h"
 #include "rcd_jws.h"
 
-#define DAY_SEC      86400
-#define RETENTION_DAYS      400
-#define RETENTION_DAYS_MIN  62
-#define RETENTION_DAYS_MAX  3660
-#define REPORT_SEC          300
-#define REPORT_SEC_MAX      DAY_SEC
-#define EXPECTED_MAX (64u << JD_BITS_MAX)
-#define COUNT_MAX    1000000
+#define DAY_SEC         86400
+#define RETENTION_DAYS  400
+#define REPORT_SEC      300
 
 typedef struct {
     rcd_config_t *c;
@@ -44,56 +37,42 @@ typedef struct {
     size_t        err_size;
 } parser_t;
 
-/* A setter returns NULL, or what is wrong and the mend. */
-typedef const char *(*setter_pt)(rcd_config_t *c, void *field, const char *value);
-
-static const char *set_text(rcd_config_t *c, void *field, const char *value);
-static const char *set_path(rcd_config_t *c, void *field, const char *value);
-static const char *set_list(rcd_config_t *c, void *field, const char *value);
-static const char *set_growth(rcd_config_t *c, void *field, const char *value);
-static const char *set_base(rcd_config_t *c, void *field, const char *value);
-static const char *set_address(rcd_config_t *c, void *field, const char *value);
-static const char *set_expected(rcd_config_t *c, void *field, const char *value);
-static const char *set_level(rcd_config_t *c, void *field, const char *value);
-static const char *set_switch(rcd_config_t *c, void *field, const char *value);
-static const char *set_count(rcd_config_t *c, void *field, const char *value);
-static const char *set_retention(rcd_config_t *c, void *field, const char *value);
-static const char *set_report(rcd_config_t *c, void *field, const char *value);
-static const char *set_percent(rcd_config_t *c, void *field, const char *value);
-
 static const struct {
     const char *section, *name;
-    setter_pt   set;
-    size_t      offset;
-    int         required;
+    rcd_config_setter_pt set;
+    size_t offset;
+    int    required;
 } keys[] = {
-    {"list", "name", set_list, offsetof(rcd_config_t, list), 1},
-    {"list", "accept_card_subjects", set_switch,
+    {"list", "name", rcd_config_set_list, offsetof(rcd_config_t, list), 1},
+    {"list", "accept_card_subjects", rcd_config_set_switch,
      offsetof(rcd_config_t, rules.accept_card_subjects), 0},
-    {"list", "max_growth", set_growth, offsetof(rcd_config_t, rules.growth), 0},
-    {"state", "dir", set_path, offsetof(rcd_config_t, state_dir), 1},
-    {"digest", "key_file", set_path, offsetof(rcd_config_t, key_file), 1},
-    {"office", "base", set_base, offsetof(rcd_config_t, office.base), 1},
-    {"office", "iss", set_text, offsetof(rcd_config_t, office.iss), 1},
-    {"office", "aud", set_text, offsetof(rcd_config_t, office.aud), 1},
-    {"office", "jwks_file", set_path, offsetof(rcd_config_t, office.jwks_file), 1},
-    {"office", "ca_file", set_path, offsetof(rcd_config_t, office.ca_file), 1},
-    {"office", "token_file", set_path, offsetof(rcd_config_t, office.token_file), 0},
-    {"office", "client_cert", set_path, offsetof(rcd_config_t, office.client_cert), 0},
-    {"office", "client_key", set_path, offsetof(rcd_config_t, office.client_key), 0},
-    {"redis", "address", set_address, offsetof(rcd_config_t, redis.address), 1},
-    {"redis", "auth_file", set_path, offsetof(rcd_config_t, redis.auth_file), 0},
-    {"redis", "expected", set_expected, offsetof(rcd_config_t, redis.expected), 1},
-    {"ledger", "retention_days", set_retention, 0, 0},
-    {"ledger", "report_sec", set_report, 0, 0},
-    {"log", "file", set_path, offsetof(rcd_config_t, log.file), 0},
-    {"log", "level", set_level, offsetof(rcd_config_t, log.level), 0},
-    {"audit", "key_file", set_path, offsetof(rcd_config_t, audit.key_file), 0},
-    {"audit", "former_keys", set_path, offsetof(rcd_config_t, audit.former_keys), 0},
-    {"audit", "every_records", set_count, offsetof(rcd_config_t, audit.every_records), 0},
-    {"audit", "every_minutes", set_count, offsetof(rcd_config_t, audit.every_minutes), 0},
-    {"holders", "file", set_path, offsetof(rcd_config_t, holders.file), 0},
-    {"holders", "max_change", set_percent, offsetof(rcd_config_t, holders.max_change), 0},
+    {"list", "max_growth", rcd_config_set_growth, offsetof(rcd_config_t, rules.growth), 0},
+    {"state", "dir", rcd_config_set_path, offsetof(rcd_config_t, state_dir), 1},
+    {"digest", "key_file", rcd_config_set_path, offsetof(rcd_config_t, key_file), 1},
+    {"office", "base", rcd_config_set_base, offsetof(rcd_config_t, office.base), 1},
+    {"office", "iss", rcd_config_set_text, offsetof(rcd_config_t, office.iss), 1},
+    {"office", "aud", rcd_config_set_text, offsetof(rcd_config_t, office.aud), 1},
+    {"office", "jwks_file", rcd_config_set_path, offsetof(rcd_config_t, office.jwks_file), 1},
+    {"office", "ca_file", rcd_config_set_path, offsetof(rcd_config_t, office.ca_file), 1},
+    {"office", "token_file", rcd_config_set_path, offsetof(rcd_config_t, office.token_file), 0},
+    {"office", "client_cert", rcd_config_set_path, offsetof(rcd_config_t, office.client_cert), 0},
+    {"office", "client_key", rcd_config_set_path, offsetof(rcd_config_t, office.client_key), 0},
+    {"redis", "address", rcd_config_set_address, offsetof(rcd_config_t, redis.address), 1},
+    {"redis", "auth_file", rcd_config_set_path, offsetof(rcd_config_t, redis.auth_file), 0},
+    {"redis", "expected", rcd_config_set_expected, offsetof(rcd_config_t, redis.expected), 1},
+    {"ledger", "retention_days", rcd_config_set_retention, 0, 0},
+    {"ledger", "report_sec", rcd_config_set_report, 0, 0},
+    {"log", "file", rcd_config_set_path, offsetof(rcd_config_t, log.file), 0},
+    {"log", "level", rcd_config_set_level, offsetof(rcd_config_t, log.level), 0},
+    {"audit", "key_file", rcd_config_set_path, offsetof(rcd_config_t, audit.key_file), 0},
+    {"audit", "former_keys", rcd_config_set_path, offsetof(rcd_config_t, audit.former_keys), 0},
+    {"audit", "every_records", rcd_config_set_count,
+     offsetof(rcd_config_t, audit.every_records), 0},
+    {"audit", "every_minutes", rcd_config_set_count,
+     offsetof(rcd_config_t, audit.every_minutes), 0},
+    {"holders", "file", rcd_config_set_path, offsetof(rcd_config_t, holders.file), 0},
+    {"holders", "max_change", rcd_config_set_percent,
+     offsetof(rcd_config_t, holders.max_change), 0},
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -119,149 +98,6 @@ static int fault(parser_t *p, unsigned line, const char *format, ...)
         va_end(args);
     }
     return 0;
-}
-
-/* ---- values ---------------------------------------------------------------------------------- */
-
-static const char *set_text(rcd_config_t *c, void *field, const char *value)
-{
-    (void) c;
-    *(char **) field = strdup(value);
-    return *(char **) field == NULL ? "out of memory" : NULL;
-}
-
-static const char *set_path(rcd_config_t *c, void *field, const char *value)
-{
-    return value[0] == '/' ? set_text(c, field, value) : "must be an absolute path";
-}
-
-static const char *set_list(rcd_config_t *c, void *field, const char *value)
-{
-    if (!jd_list_name_ok(value, strlen(value))) {
-        return "must be 1 to 32 of a-z, 0-9 and _";
-    }
-    (void) field;
-    snprintf(c->list, sizeof(c->list), "%s", value);
-    return NULL;
-}
-
-static const char *set_growth(rcd_config_t *c, void *field, const char *value)
-{
-    (void) c;
-    return rcd_growth_limit_parse(value, field) == 0
-               ? NULL : "must be a part of the list and a number of orders, of which the larger counts, "
-                        "as 10% 100";
-}
-
-static const char *set_base(rcd_config_t *c, void *field, const char *value)
-{
-    const char *why;
-    char *base;
-    size_t len;
-
-    if (strncmp(value, "https://", 8) != 0 || value[8] == '\0' || value[8] == '/') {
-        return "must be https://host[:port]/path; the feed is read over TLS only";
-    }
-    if (strpbrk(value, "?#@ \t") != NULL) {
-        return "must not hold a query, fragment, user or space";
-    }
-    why = set_text(c, field, value);
-    base = *(char **) field;
-    for (len = why == NULL ? strlen(base) : 0; len > 8 && base[len - 1] == '/'; len--) {
-        base[len - 1] = '\0';
-    }
-    return why;
-}
-
-/* "unix:/path", or a numeric address and port: names are not looked up. */
-static const char *set_address(rcd_config_t *c, void *field, const char *value)
-{
-    const char *colon = strrchr(value, ':');
-    char host[INET_ADDRSTRLEN], *end;
-    struct in_addr addr;
-    long port;
-
-    if (strncmp(value, "unix:/", 6) == 0) {
-        return set_text(c, field, value);
-    }
-    port = colon == NULL ? 0 : strtol(colon + 1, &end, 10);
-    if (port < 1 || port > 65535 || *end != '\0' || (size_t) (colon - value) >= sizeof(host)) {
-        return "must be 127.0.0.1:6379 (a numeric address) or unix:/path";
-    }
-    memcpy(host, value, (size_t) (colon - value));
-    host[colon - value] = '\0';
-    if (inet_pton(AF_INET, host, &addr) != 1) {
-        return "must be 127.0.0.1:6379 (a numeric address) or unix:/path";
-    }
-    return set_text(c, field, value);
-}
-
-/* A decimal number 1..max, then `unit`; 0 when it is not. */
-static unsigned long number_of(const char *value, const char *unit, unsigned long max)
-{
-    unsigned long n = 0;
-
-    for (; *value >= '0' && *value <= '9' && n <= max; value++) {
-        n = n * 10 + (unsigned long) (*value - '0');
-    }
-    return n <= max && strcmp(value, unit) == 0 ? n : 0;
-}
-
-static const char *set_expected(rcd_config_t *c, void *field, const char *value)
-{
-    (void) field;
-    c->redis.expected = (uint32_t) number_of(value, "", EXPECTED_MAX);
-    return c->redis.expected == 0 ? "must be the number of persons to make room for, 1..67108864"
-                                  : NULL;
-}
-
-static const char *set_level(rcd_config_t *c, void *field, const char *value)
-{
-    (void) field;
-    for (int i = 0; i < RCD_LOG_N; i++) {
-        if (strcmp(value, rcd_log_level_names[i]) == 0) {
-            c->log.level = (rcd_log_level_t) i;
-            return NULL;
-        }
-    }
-    return "must be error, warn, notice, info or debug";
-}
-
-static const char *set_retention(rcd_config_t *c, void *field, const char *value)
-{
-    (void) field;
-    c->ledger.retention_days = (unsigned) number_of(value, "", RETENTION_DAYS_MAX);
-    return c->ledger.retention_days >= RETENTION_DAYS_MIN
-               ? NULL : "must be a number of days, 62 to 3660: a month is closed before it goes";
-}
-
-static const char *set_report(rcd_config_t *c, void *field, const char *value)
-{
-    (void) field;
-    c->ledger.report_sec = (unsigned) number_of(value, "", REPORT_SEC_MAX);
-    return c->ledger.report_sec != 0 ? NULL : "must be a number of seconds, 1 to 86400";
-}
-
-static const char *set_switch(rcd_config_t *c, void *field, const char *value)
-{
-    (void) c;
-    *(int *) field = strcmp(value, "on") == 0;
-    return *(int *) field || strcmp(value, "off") == 0 ? NULL : "must be on or off";
-}
-
-/* 1 to a million of whatever the key counts. */
-static const char *set_count(rcd_config_t *c, void *field, const char *value)
-{
-    (void) c;
-    *(uint32_t *) field = (uint32_t) number_of(value, "", COUNT_MAX);
-    return *(uint32_t *) field == 0 ? "must be a whole number, 1 to 1000000" : NULL;
-}
-
-static const char *set_percent(rcd_config_t *c, void *field, const char *value)
-{
-    (void) c;
-    *(uint32_t *) field = (uint32_t) number_of(value, "%", 100);
-    return *(uint32_t *) field == 0 ? "must be a percentage, 1% to 100%" : NULL;
 }
 
 /* ---- sections -------------------------------------------------------------------------------- */
@@ -319,7 +155,7 @@ static int measure_key(parser_t *p, unsigned bit, const char *name, const char *
         if (rule->max_term_sec != 0) {
             return fault(p, p->line, "max_term is repeated; keep one");
         }
-        rule->max_term_sec = (int64_t) number_of(value, "d", max_days) * DAY_SEC;
+        rule->max_term_sec = (int64_t) rcd_config_number(value, "d", max_days) * DAY_SEC;
         return rule->max_term_sec != 0
                    ? 1
                    : fault(p, p->line, "max_term must be a number of days, 1d to %lud", max_days);
@@ -580,8 +416,8 @@ void rcd_config_destroy(rcd_config_t *c)
         return;
     }
     for (unsigned i = 0; i < N_KEYS; i++) {
-        if (keys[i].set == set_text || keys[i].set == set_path || keys[i].set == set_base ||
-            keys[i].set == set_address) {
+        if (keys[i].set == rcd_config_set_text || keys[i].set == rcd_config_set_path ||
+            keys[i].set == rcd_config_set_base || keys[i].set == rcd_config_set_address) {
             free(*(char **) ((char *) c + keys[i].offset));
         }
     }
