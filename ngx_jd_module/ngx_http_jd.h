@@ -15,6 +15,8 @@
  *   ngx_http_jd_variable.c   variables, and the header JD-Status
  *   ngx_http_jd_answer.c     what a refused terminal is told
  *   ngx_http_jd_status.c     the handler of jd_status
+ *   ngx_http_jd_status_json.c, ngx_http_jd_status_prometheus.c
+ *                            its formats
  *   ngx_http_jd_parts.c      its parts that are more than one value
  */
 

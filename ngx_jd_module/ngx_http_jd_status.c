@@ -1,66 +1,16 @@
 
 /*
  * ngx_http_jd_status.c - the handler of jd_status: what an operator needs to
- * know of each list, as JSON and in Prometheus's text format 0.0.4.
+ * know of each list, gathered.
  */
 
 
-#include "ngx_http_jd.h"
+#include "ngx_http_jd_status.h"
 
 
 #define NGX_HTTP_JD_STATUS_HEAD      1024
 #define NGX_HTTP_JD_STATUS_VALUE     256    /* one value with its names */
 #define NGX_HTTP_JD_STATUS_DECISION  256
-
-#define NGX_HTTP_JD_NONE             ((int64_t) -1)
-
-
-/* one list at one moment; NGX_HTTP_JD_NONE: not known */
-typedef struct {
-    ngx_jd_list_t              *list;
-    char                       *state;
-    char                       *follower;
-    ngx_uint_t                  fault;
-    char                        key_id[JD_KEY_ID_MAX + 1];
-
-    int64_t                     ready;
-    int64_t                     era;
-    int64_t                     last_id;
-    int64_t                     count;
-    int64_t                     capacity;
-    int64_t                     load_factor;            /* per mille */
-    int64_t                     not_fitted;
-    int64_t                     forged;
-    int64_t                     age;
-    int64_t                     verified_at;
-    int64_t                     max_stale;
-    int64_t                     loads;
-    int64_t                     loaded_at;
-    int64_t                     load_msec;
-    int64_t                     gaps;
-    int64_t                     reconnects;
-    int64_t                     confirms;
-    int64_t                     confirm_errors;
-    int64_t                     confirm_usec;
-    int64_t                     confirm_mean_usec;
-    int64_t                     undecided;
-    int64_t                     ledger_cells;
-    int64_t                     ledger_used;
-    int64_t                     ledger_unpushed;
-    int64_t                     ledger_pushed_at;
-
-    ngx_jd_counters_t           counters;
-} ngx_http_jd_list_status_t;
-
-
-typedef struct {
-    char                       *name;        /* of the JSON member */
-    char                       *metric;      /* NULL: JSON only */
-    char                       *type;
-    char                       *help;
-    ngx_uint_t                  divisor;     /* of the metric's unit */
-    size_t                      offset;
-} ngx_http_jd_value_t;
 
 
 static ngx_int_t ngx_http_jd_collect(ngx_http_request_t *r,
@@ -70,15 +20,9 @@ static void ngx_http_jd_collect_list(ngx_http_jd_list_status_t *s,
 static void ngx_http_jd_collect_ledger(ngx_http_jd_list_status_t *s,
     ngx_jd_list_t *list);
 static ngx_uint_t ngx_http_jd_decisions(ngx_http_jd_list_status_t *s);
-static u_char *ngx_http_jd_status_json(u_char *p, ngx_array_t *lists);
-static u_char *ngx_http_jd_status_json_list(u_char *p,
-    ngx_http_jd_list_status_t *s);
-static u_char *ngx_http_jd_status_prometheus(u_char *p, ngx_array_t *lists);
-static u_char *ngx_http_jd_help(u_char *p, char *metric, char *type,
-    char *help);
 
 
-static char  *ngx_http_jd_outcome_names[] = {
+char  *ngx_http_jd_outcome_names[NGX_JD_OUTCOMES] = {
     "passed", "denied", "denied_dry_run", "rejected"
 };
 
@@ -88,34 +32,7 @@ static char  *ngx_http_jd_follower_names[] = {
 };
 
 
-/* what to do about a fault, by ngx_jd_fault_e */
-static char  *ngx_http_jd_mends[] = {
-    "",
-    "start Redis, or correct \"redis\" in the list block",
-    "look why Redis does not answer in time: load, network, a slow script",
-    "look in Redis's log why it closes connections: maxclients, client limits",
-    "correct the file of \"redis_auth\", or the user's rights "
-        "(conf/redis.acl)",
-    "give the primary's address as \"redis_ledger\"",
-    "none needed: Redis is loading its data, or its primary is away",
-    "start restrict-cached for this list; it fills an empty Redis by itself",
-    "use a module and a daemon of versions that share a schema",
-    "remove what else writes under jd:{list}: in this Redis, then let "
-        "restrict-cached fill it anew",
-    "put the digest key that restrict-cached uses into \"key_file\"",
-    "find who writes to this Redis besides restrict-cached; forged records "
-        "are not enforced",
-    "none needed: the list is being loaded anew",
-    "connect to a Redis that is up to date: this one lags or was restored "
-        "from an older backup",
-    "enlarge \"zone\" of the list: what did not fit is not enforced",
-    "look in Redis's log and version: its reply was not understood"
-};
-
-
-#define ngx_http_jd_at(field)  offsetof(ngx_http_jd_list_status_t, field)
-
-static ngx_http_jd_value_t  ngx_http_jd_values[] = {
+ngx_http_jd_value_t  ngx_http_jd_values[] = {
 
     { "ready", "jd_list_ready", "gauge",
       "Whether the list is loaded and fresh enough to be enforced.",
@@ -215,8 +132,8 @@ static ngx_http_jd_value_t  ngx_http_jd_values[] = {
       1, ngx_http_jd_at(ledger_pushed_at) }
 };
 
-#define NGX_HTTP_JD_VALUES                                                    \
-    (sizeof(ngx_http_jd_values) / sizeof(ngx_http_jd_value_t))
+ngx_uint_t  ngx_http_jd_nvalues = sizeof(ngx_http_jd_values)
+                                  / sizeof(ngx_http_jd_value_t);
 
 
 ngx_int_t
@@ -248,10 +165,10 @@ ngx_http_jd_status_handler(ngx_http_request_t *r)
     s = lists.elts;
 
     size = NGX_HTTP_JD_STATUS_HEAD
-           + (NGX_HTTP_JD_VALUES + 4) * NGX_HTTP_JD_STATUS_VALUE;
+           + (ngx_http_jd_nvalues + 4) * NGX_HTTP_JD_STATUS_VALUE;
 
     for (i = 0; i < lists.nelts; i++) {
-        size += (NGX_HTTP_JD_VALUES + 8) * NGX_HTTP_JD_STATUS_VALUE
+        size += (ngx_http_jd_nvalues + 8) * NGX_HTTP_JD_STATUS_VALUE
                 + NGX_HTTP_JD_STATUS_PARTS
                 + ngx_http_jd_decisions(&s[i]) * NGX_HTTP_JD_STATUS_DECISION;
     }
@@ -430,217 +347,6 @@ ngx_http_jd_decisions(ngx_http_jd_list_status_t *s)
     }
 
     return found;
-}
-
-
-static u_char *
-ngx_http_jd_status_json(u_char *p, ngx_array_t *lists)
-{
-    ngx_uint_t                  i;
-    ngx_http_jd_list_status_t  *s;
-
-    p = ngx_sprintf(p, "{\"version\":\"" NGX_JD_VERSION "\",\"nginx\":\""
-                    NGINX_VERSION "\",\"time\":%T,\"worker\":%ui,\"lists\":[",
-                    ngx_time(), ngx_worker);
-
-    s = lists->elts;
-
-    for (i = 0; i < lists->nelts; i++) {
-        if (i) {
-            *p++ = ',';
-        }
-
-        p = ngx_http_jd_status_json_list(p, &s[i]);
-    }
-
-    return ngx_cpymem(p, "]}\n", sizeof("]}\n") - 1);
-}
-
-
-static u_char *
-ngx_http_jd_status_json_list(u_char *p, ngx_http_jd_list_status_t *s)
-{
-    int64_t               n;
-    uint64_t              count;
-    ngx_uint_t            i, m, reason, outcome, first;
-    ngx_http_jd_value_t  *v;
-
-    p = ngx_sprintf(p, "{\"list\":\"%V\",\"state\":\"%s\",\"follower\":\"%s\","
-                    "\"fault\":\"%s\",\"mend\":\"",
-                    &s->list->name, s->state, s->follower,
-                    ngx_jd_fault_names[s->fault]);
-
-    p = (u_char *) ngx_escape_json(p, (u_char *) ngx_http_jd_mends[s->fault],
-                                   ngx_strlen(ngx_http_jd_mends[s->fault]));
-
-    p = ngx_sprintf(p, "\",\"key\":\"%s\",\"gateway\":\"%s\"", s->key_id,
-                    s->list->ledger ? s->list->ledger->cells.head->gateway
-                                    : "");
-
-    for (i = 0; i < NGX_HTTP_JD_VALUES; i++) {
-
-        v = &ngx_http_jd_values[i];
-        n = *(int64_t *) ((u_char *) s + v->offset);
-
-        p = ngx_sprintf(p, ",\"%s\":", v->name);
-
-        if (v->offset == ngx_http_jd_at(ready)) {
-            p = ngx_sprintf(p, "%s", n ? "true" : "false");
-
-        } else if (n == NGX_HTTP_JD_NONE) {
-            p = ngx_sprintf(p, "null");
-
-        } else if (v->offset == ngx_http_jd_at(load_factor)) {
-            p = ngx_http_jd_number(p, n, v->divisor);
-
-        } else {
-            p = ngx_http_jd_number(p, n, 1);
-        }
-    }
-
-    p = ngx_sprintf(p, ",\"decisions\":[");
-
-    first = 1;
-
-    for (m = 0; m < JD_MEASURE_N; m++) {
-        for (reason = 0; reason < JD_REASON_N; reason++) {
-            for (outcome = 0; outcome < NGX_JD_OUTCOMES; outcome++) {
-
-                count = s->counters.decisions[m][reason][outcome];
-
-                if (count == 0) {
-                    continue;
-                }
-
-                p = ngx_sprintf(p, "%s{\"measure\":\"%s\",\"reason\":\"%s\","
-                                "\"outcome\":\"%s\",\"count\":%uL}",
-                                first ? "" : ",", jd_measure_names[m],
-                                jd_reason_names[reason],
-                                ngx_http_jd_outcome_names[outcome], count);
-                first = 0;
-            }
-        }
-    }
-
-    p = ngx_cpymem(p, "],", sizeof("],") - 1);
-    p = ngx_http_jd_status_json_brakes(p, s->list);
-    *p++ = ',';
-    p = ngx_http_jd_status_json_lifts(p, s->list);
-    *p++ = '}';
-
-    return p;
-}
-
-
-static u_char *
-ngx_http_jd_status_prometheus(u_char *p, ngx_array_t *lists)
-{
-    int64_t                     n;
-    uint64_t                   *counts;
-    ngx_uint_t                  i, k, m, reason, outcome;
-    ngx_http_jd_value_t        *v;
-    ngx_http_jd_list_status_t  *s;
-
-    s = lists->elts;
-
-    p = ngx_http_jd_help(p, "jd_build_info", "gauge",
-                         "Version of the module.");
-    p = ngx_sprintf(p, "jd_build_info{version=\"" NGX_JD_VERSION "\","
-                    "nginx=\"" NGINX_VERSION "\"} 1\n");
-
-    p = ngx_http_jd_help(p, "jd_list_state", "gauge",
-                         "1, with the list's state, its follower's, and the "
-                         "newest fault that stands.");
-
-    for (i = 0; i < lists->nelts; i++) {
-        p = ngx_sprintf(p, "jd_list_state{list=\"%V\",state=\"%s\","
-                        "follower=\"%s\",fault=\"%s\"} 1\n",
-                        &s[i].list->name, s[i].state, s[i].follower,
-                        ngx_jd_fault_names[s[i].fault]);
-    }
-
-    for (k = 0; k < NGX_HTTP_JD_VALUES; k++) {
-
-        v = &ngx_http_jd_values[k];
-
-        if (v->metric == NULL) {
-            continue;
-        }
-
-        p = ngx_http_jd_help(p, v->metric, v->type, v->help);
-
-        for (i = 0; i < lists->nelts; i++) {
-
-            n = *(int64_t *) ((u_char *) &s[i] + v->offset);
-
-            if (n == NGX_HTTP_JD_NONE) {
-                continue;
-            }
-
-            p = ngx_sprintf(p, "%s{list=\"%V\"} ", v->metric,
-                            &s[i].list->name);
-            p = ngx_http_jd_number(p, n, v->divisor);
-            *p++ = LF;
-        }
-    }
-
-    p = ngx_http_jd_help(p, "jd_decisions_total", "counter",
-                         "Decisions by measure, reason and outcome.");
-
-    for (i = 0; i < lists->nelts; i++) {
-
-        counts = &s[i].counters.decisions[0][0][0];
-
-        for (k = 0; k < JD_MEASURE_N * JD_REASON_N * NGX_JD_OUTCOMES; k++) {
-
-            if (counts[k] == 0) {
-                continue;
-            }
-
-            outcome = k % NGX_JD_OUTCOMES;
-            reason = k / NGX_JD_OUTCOMES % JD_REASON_N;
-            m = k / NGX_JD_OUTCOMES / JD_REASON_N;
-
-            p = ngx_sprintf(p, "jd_decisions_total{list=\"%V\",measure=\"%s\","
-                            "reason=\"%s\",outcome=\"%s\"} %uL\n",
-                            &s[i].list->name, jd_measure_names[m],
-                            jd_reason_names[reason],
-                            ngx_http_jd_outcome_names[outcome], counts[k]);
-        }
-    }
-
-    p = ngx_http_jd_help(p, "jd_braked", "gauge",
-                         "Whether the brake of the measure is on.");
-
-    for (i = 0; i < lists->nelts; i++) {
-        p = ngx_http_jd_status_braked(p, s[i].list, 0);
-    }
-
-    p = ngx_http_jd_help(p, "jd_brakes_total", "counter",
-                         "Times that the brake of the measure went on.");
-
-    for (i = 0; i < lists->nelts; i++) {
-        p = ngx_http_jd_status_braked(p, s[i].list, 1);
-    }
-
-    p = ngx_http_jd_help(p, "jd_lift_seconds", "histogram",
-                         "How long lifts took to get here, since the "
-                         "authority's act, the office's signature, and the "
-                         "daemon's applying them.");
-
-    for (i = 0; i < lists->nelts; i++) {
-        p = ngx_http_jd_status_lifts(p, s[i].list);
-    }
-
-    return p;
-}
-
-
-static u_char *
-ngx_http_jd_help(u_char *p, char *metric, char *type, char *help)
-{
-    return ngx_sprintf(p, "# HELP %s %s\n# TYPE %s %s\n",
-                       metric, help, metric, type);
 }
 
 
