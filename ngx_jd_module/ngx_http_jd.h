@@ -12,7 +12,8 @@
  *   ngx_http_jd_counter.c    locations that tell their backend of a person
  *   ngx_http_jd_body.c       the request body, when a subject lies in it
  *   ngx_http_jd_subject.c    where the subject is in a request
- *   ngx_http_jd_variable.c   variables, and the header JD-Status
+ *   ngx_http_jd_variable.c   variables
+ *   ngx_http_jd_header.c     the header JD-Status
  *   ngx_http_jd_answer.c     what a refused terminal is told
  *   ngx_http_jd_status.c     the handler of jd_status
  *   ngx_http_jd_status_json.c, ngx_http_jd_status_prometheus.c
@@ -269,6 +270,10 @@ ngx_int_t ngx_http_jd_set_backend(ngx_http_request_t *r,
     ngx_http_jd_ctx_t *ctx, ngx_str_t *value);
 ngx_int_t ngx_http_jd_tell_terminal(ngx_http_request_t *r,
     ngx_http_jd_decision_t *d);
+
+/* What is told, by NGX_JD_PASSED, ...; the age of the list, -1: not known. */
+extern ngx_str_t  ngx_http_jd_outcomes[NGX_JD_OUTCOMES];
+time_t ngx_http_jd_age(ngx_http_jd_decision_t *d);
 
 /*
  * The decision's id, a token that only the operator's staff can open, made at

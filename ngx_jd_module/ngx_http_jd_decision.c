@@ -1,12 +1,13 @@
 
 /*
  * ngx_http_jd_decision.c - one decision: who it is about, whether it was made
- * before, and what becomes of it. Whether a list names the person is found
- * out in ngx_http_jd_gate.c.
+ * before, what becomes of it, and its id. Whether a list names the person is
+ * found out in ngx_http_jd_gate.c.
  */
 
 
 #include "ngx_http_jd.h"
+#include <sys/random.h>
 
 
 static void ngx_http_jd_listed(ngx_http_jd_decision_t *d);
@@ -291,4 +292,60 @@ ngx_http_jd_log(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
     }
 
     log->handler = handler;
+}
+
+
+ngx_int_t
+ngx_http_jd_decision_id(ngx_http_request_t *r, ngx_http_jd_decision_t *d,
+    ngx_str_t *id)
+{
+    u_char             nonce[JD_SEAL_NONCE_LEN];
+    char               list[JD_LIST_NAME_MAX + 1];
+    jd_decision_t      decision;
+    ngx_jd_verdict_t  *v;
+
+    if (d->id.len == 0) {
+
+        v = d->verdict;
+
+        if ((d->outcome != NGX_JD_DENIED
+             && d->outcome != NGX_JD_DENIED_DRY_RUN)
+            || v == NULL || v->key == NULL
+            || v->order.len > JD_ORDER_NUMBER_MAX)
+        {
+            return NGX_DECLINED;
+        }
+
+        ngx_memzero(&decision, sizeof(jd_decision_t));
+        ngx_memcpy(decision.number, v->order.data, v->order.len);
+
+        decision.measure_bit = d->gate->measure;
+        decision.era = v->era;
+        decision.last_id = v->last_id;
+        decision.age_sec = v->age;
+        decision.at = ngx_time();
+        decision.link_from = v->linked
+                             ? ngx_max(v->link_from, JD_SEAL_LINK_EVER) : 0;
+
+        d->id.data = ngx_pnalloc(r->pool, JD_SEAL_TEXT_MAX);
+
+        if (d->id.data == NULL
+            || getrandom(nonce, sizeof(nonce), 0) != (ssize_t) sizeof(nonce))
+        {
+            return NGX_ERROR;
+        }
+
+        ngx_cpystrn((u_char *) list, d->gate->list->name.data,
+                    d->gate->list->name.len + 1);
+
+        d->id.len = jd_seal(v->key, list, nonce, &decision,
+                            (char *) d->id.data);
+        if (d->id.len == 0) {
+            return NGX_ERROR;
+        }
+    }
+
+    *id = d->id;
+
+    return NGX_OK;
 }

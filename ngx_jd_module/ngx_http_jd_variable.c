@@ -1,13 +1,11 @@
 
 /*
- * ngx_http_jd_variable.c - a decision told: variables, and the header
- * JD-Status to the backend and to the terminal.
+ * ngx_http_jd_variable.c - a decision told in variables.
  */
 
 
 #include "ngx_http_jd.h"
 #include "../restrict-cache/core/jd_time.h"
-#include <sys/random.h>
 
 
 static ngx_int_t ngx_http_jd_status_variable(ngx_http_request_t *r,
@@ -32,10 +30,6 @@ static ngx_http_jd_decision_t *ngx_http_jd_shown(ngx_http_request_t *r,
     ngx_http_variable_value_t *v);
 static ngx_int_t ngx_http_jd_set(ngx_http_variable_value_t *v, u_char *data,
     size_t len);
-static time_t ngx_http_jd_age(ngx_http_jd_decision_t *d);
-static ngx_int_t ngx_http_jd_header_value(ngx_http_request_t *r,
-    ngx_http_jd_decision_t *d, ngx_str_t *value);
-static ngx_uint_t ngx_http_jd_is_status(ngx_table_elt_t *h);
 
 
 static ngx_http_variable_t  ngx_http_jd_vars[] = {
@@ -77,15 +71,6 @@ static ngx_http_variable_t  ngx_http_jd_vars[] = {
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
-};
-
-
-/* by NGX_JD_PASSED, ... */
-static ngx_str_t  ngx_http_jd_outcomes[] = {
-    ngx_string("PASSED"),
-    ngx_string("DENIED"),
-    ngx_string("DENIED_DRY_RUN"),
-    ngx_string("REJECTED")
 };
 
 
@@ -340,262 +325,4 @@ ngx_http_jd_set(ngx_http_variable_value_t *v, u_char *data, size_t len)
     v->data = data;
 
     return NGX_OK;
-}
-
-
-static time_t
-ngx_http_jd_age(ngx_http_jd_decision_t *d)
-{
-    return d->verdict ? d->verdict->age : ngx_jd_list_age(d->gate->list);
-}
-
-
-ngx_int_t
-ngx_http_jd_decision_id(ngx_http_request_t *r, ngx_http_jd_decision_t *d,
-    ngx_str_t *id)
-{
-    u_char             nonce[JD_SEAL_NONCE_LEN];
-    char               list[JD_LIST_NAME_MAX + 1];
-    jd_decision_t      decision;
-    ngx_jd_verdict_t  *v;
-
-    if (d->id.len == 0) {
-
-        v = d->verdict;
-
-        if ((d->outcome != NGX_JD_DENIED
-             && d->outcome != NGX_JD_DENIED_DRY_RUN)
-            || v == NULL || v->key == NULL
-            || v->order.len > JD_ORDER_NUMBER_MAX)
-        {
-            return NGX_DECLINED;
-        }
-
-        ngx_memzero(&decision, sizeof(jd_decision_t));
-        ngx_memcpy(decision.number, v->order.data, v->order.len);
-
-        decision.measure_bit = d->gate->measure;
-        decision.era = v->era;
-        decision.last_id = v->last_id;
-        decision.age_sec = v->age;
-        decision.at = ngx_time();
-        decision.link_from = v->linked
-                             ? ngx_max(v->link_from, JD_SEAL_LINK_EVER) : 0;
-
-        d->id.data = ngx_pnalloc(r->pool, JD_SEAL_TEXT_MAX);
-
-        if (d->id.data == NULL
-            || getrandom(nonce, sizeof(nonce), 0) != (ssize_t) sizeof(nonce))
-        {
-            return NGX_ERROR;
-        }
-
-        ngx_cpystrn((u_char *) list, d->gate->list->name.data,
-                    d->gate->list->name.len + 1);
-
-        d->id.len = jd_seal(v->key, list, nonce, &decision,
-                            (char *) d->id.data);
-        if (d->id.len == 0) {
-            return NGX_ERROR;
-        }
-    }
-
-    *id = d->id;
-
-    return NGX_OK;
-}
-
-
-/* an RFC 8941 item: a token with parameters */
-
-static ngx_int_t
-ngx_http_jd_header_value(ngx_http_request_t *r, ngx_http_jd_decision_t *d,
-    ngx_str_t *value)
-{
-    u_char     *p;
-    size_t      len;
-    time_t      age;
-    ngx_str_t   id;
-
-    if (ngx_http_jd_decision_id(r, d, &id) != NGX_OK) {
-        ngx_str_null(&id);
-    }
-
-    len = ngx_http_jd_outcomes[d->outcome].len
-          + sizeof(";reason=") - 1 + ngx_strlen(jd_reason_names[d->reason])
-          + sizeof(";list=\"\"") - 1 + d->gate->list->name.len
-          + sizeof(";measure=") - 1
-          + ngx_strlen(jd_measure_names[d->gate->measure])
-          + sizeof(";age=") - 1 + NGX_TIME_T_LEN
-          + sizeof(";id=\"\"") - 1 + id.len;
-
-    value->data = ngx_pnalloc(r->pool, len);
-    if (value->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_sprintf(value->data, "%V;reason=%s;list=\"%V\";measure=%s",
-                    &ngx_http_jd_outcomes[d->outcome],
-                    jd_reason_names[d->reason], &d->gate->list->name,
-                    jd_measure_names[d->gate->measure]);
-
-    age = ngx_http_jd_age(d);
-
-    if (age >= 0) {
-        p = ngx_sprintf(p, ";age=%T", age);
-    }
-
-    if (id.len) {
-        p = ngx_sprintf(p, ";id=\"%V\"", &id);
-    }
-
-    value->len = p - value->data;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_jd_tell_terminal(ngx_http_request_t *r, ngx_http_jd_decision_t *d)
-{
-    ngx_str_t         value;
-    ngx_table_elt_t  *h;
-
-    if (ngx_http_jd_header_value(r, d, &value) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-    h->hash = 1;
-    ngx_str_set(&h->key, "JD-Status");
-    h->value = value;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_jd_tell_backend(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx)
-{
-    ngx_str_t  value;
-
-    if (ctx->shown == NULL || ctx->shown->reason == JD_REASON_CLEAR) {
-        return NGX_OK;
-    }
-
-    if (ngx_http_jd_header_value(r, ctx->shown, &value) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_jd_set_backend(r, ctx, &value);
-}
-
-
-ngx_int_t
-ngx_http_jd_set_backend(ngx_http_request_t *r, ngx_http_jd_ctx_t *ctx,
-    ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ctx->backend;
-
-    if (h == NULL) {
-        h = ngx_list_push(&r->headers_in.headers);
-        if (h == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-        ngx_str_set(&h->key, "JD-Status");
-        h->lowcase_key = (u_char *) "jd-status";
-        h->hash = ngx_hash_key(h->lowcase_key, h->key.len);
-
-        ctx->backend = h;
-    }
-
-    h->value = *value;
-
-    return NGX_OK;
-}
-
-
-/*
- * The headers that stay are copied into a list of their own: r->headers_in
- * points to some of the elements, so none of them may move.
- */
-
-ngx_int_t
-ngx_http_jd_remove_inbound(ngx_http_request_t *r)
-{
-    ngx_uint_t        i, n, found;
-    ngx_list_t       *list;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h, *copy;
-
-    n = 0;
-    found = 0;
-    list = &r->headers_in.headers;
-
-    for (part = &list->part; part; part = part->next) {
-
-        h = part->elts;
-        n += part->nelts;
-
-        for (i = 0; i < part->nelts; i++) {
-            found += ngx_http_jd_is_status(&h[i]);
-        }
-    }
-
-    if (found == 0) {
-        return NGX_OK;
-    }
-
-    copy = ngx_palloc(r->pool, n * sizeof(ngx_table_elt_t));
-    if (copy == NULL) {
-        return NGX_ERROR;
-    }
-
-    n = 0;
-
-    for (part = &list->part; part; part = part->next) {
-
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (!ngx_http_jd_is_status(&h[i])) {
-                copy[n++] = h[i];
-            }
-        }
-    }
-
-    list->part.elts = copy;
-    list->part.nelts = n;
-    list->part.next = NULL;
-    list->last = &list->part;
-    list->nalloc = n + found;
-
-    return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_jd_is_status(ngx_table_elt_t *h)
-{
-    u_char  *key;
-
-    if (h->key.len != sizeof("jd-status") - 1) {
-        return 0;
-    }
-
-    key = h->lowcase_key;
-
-    return key[0] == 'j' && key[1] == 'd' && (key[2] == '-' || key[2] == '_')
-           && ngx_strncmp(key + 3, "status", sizeof("status") - 1) == 0;
 }
