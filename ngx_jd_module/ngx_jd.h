@@ -2,7 +2,7 @@
 /*
  * ngx_jd.h - what the parts of the module share: lists, the zone, the confirm.
  *
- * ngx_jd_module.c, ngx_jd_list.c own lists and processes; ngx_jd_zone.c, ngx_jd_lookup.c, ngx_jd_brake.c the shared memory;
+ * ngx_jd_module.c, ngx_jd_list.c own lists and processes; ngx_jd_zone.c, ngx_jd_zone_write.c, ngx_jd_lookup.c, ngx_jd_brake.c the shared memory;
  * ngx_jd_ledger.c the file of the ledger, ngx_jd_clock.c what it keeps of the office clock; ngx_jd_redis.c, ngx_jd_link.c, ngx_jd_follow.c, ngx_jd_confirm.c,
  * ngx_jd_push*.c the way to Redis. The HTTP gate uses only the functions in the last part.
  */
@@ -674,6 +674,13 @@ void ngx_jd_zone_attach(ngx_jd_list_t *list);
 /* Adds to one counter of list->counters. */
 #define ngx_jd_counter_add(counter, n)                                                                               \
     (void) ngx_atomic_fetch_add((ngx_atomic_t *) (counter), n)
+
+
+/* The slab pool of the nginx zone. */
+#define ngx_jd_zone_slab(list)  ((ngx_slab_pool_t *) (list)->shm_zone->shm.addr)
+
+/* Milliseconds of CLOCK_BOOTTIME. */
+int64_t ngx_jd_zone_boot_msec(void);
 
 
 /* zone: the one writer. A claim is made at once and always succeeds; whoever had it finds out at its next slice. */
