@@ -3,7 +3,7 @@
  * ngx_jd.h - what the parts of the module share: lists, the zone, the confirm.
  *
  * ngx_jd_module.c, ngx_jd_list.c own lists and processes; ngx_jd_zone.c, ngx_jd_zone_write.c, ngx_jd_lookup.c, ngx_jd_brake.c the shared memory;
- * ngx_jd_ledger.c the file of the ledger, ngx_jd_clock.c what it keeps of the office clock; ngx_jd_redis.c, ngx_jd_link.c, ngx_jd_follow.c, ngx_jd_confirm.c,
+ * ngx_jd_ledger.c the file of the ledger, ngx_jd_clock.c what it keeps of the office clock; ngx_jd_redis.c, ngx_jd_link.c, ngx_jd_follow*.c, ngx_jd_fetch.c, ngx_jd_confirm.c,
  * ngx_jd_push*.c the way to Redis. The HTTP gate uses only the functions in the last part.
  */
 
@@ -584,6 +584,12 @@ void ngx_jd_follow_exit(ngx_jd_list_t *list);
 
 /* Goes to the phase, whose work is done in a slice of a later turn of the event loop. */
 void ngx_jd_follow_post(ngx_jd_follow_t *f, ngx_jd_phase_e phase);
+
+/* Writes what is queued, for one turn. NGX_OK: nothing more to write; NGX_AGAIN; NGX_DECLINED: not the writer. */
+ngx_int_t ngx_jd_follow_slice(ngx_jd_follow_t *f);
+
+/* Caught up: only what is wrong with the data itself still stands. */
+void ngx_jd_follow_settled(ngx_jd_follow_t *f);
 
 
 /* fetch: asks for the follower; what comes is checked, queued in f->items and posted. On an error the link is closed. */
