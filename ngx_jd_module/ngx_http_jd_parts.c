@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_jd.h"
+#include "ngx_jd_zone.h"
 
 
 static ngx_uint_t ngx_http_jd_has_brake(ngx_jd_list_t *list,

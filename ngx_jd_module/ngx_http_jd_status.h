@@ -9,6 +9,7 @@
 
 
 #include "ngx_http_jd.h"
+#include "ngx_jd_zone.h"
 
 
 #define NGX_HTTP_JD_NONE             ((int64_t) -1)

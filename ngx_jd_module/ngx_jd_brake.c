@@ -13,7 +13,7 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_zone.h"
 
 #include <time.h>
 

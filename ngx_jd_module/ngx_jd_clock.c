@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_zone.h"
 
 
 static uint64_t ngx_jd_clock_boot(ngx_log_t *log);

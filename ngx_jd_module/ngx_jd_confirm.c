@@ -9,7 +9,9 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_link.h"
+#include "ngx_jd_module.h"
+#include "ngx_jd_zone.h"
 
 #include <hiredis/async.h>
 #include <time.h>

@@ -5,7 +5,7 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_follow.h"
 
 #include <hiredis/async.h>
 #include <time.h>

@@ -16,7 +16,8 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_follow.h"
+#include "ngx_jd_module.h"
 
 
 static void ngx_jd_follow_stop(ngx_jd_follow_t *f);

@@ -6,7 +6,7 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_follow.h"
 
 #include <time.h>
 

@@ -12,7 +12,7 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_module.h"
 
 #include <sys/file.h>
 #include <sys/mman.h>

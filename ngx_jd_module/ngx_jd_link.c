@@ -13,7 +13,7 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_link.h"
 
 #include <hiredis/async.h>
 

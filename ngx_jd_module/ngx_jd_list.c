@@ -4,7 +4,8 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_module.h"
+#include "ngx_jd_zone.h"
 
 
 static ngx_int_t ngx_jd_address(ngx_conf_t *cf, ngx_array_t *servers);

@@ -8,7 +8,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_jd.h"
+#include "ngx_jd_zone.h"
 
 
 static const jd_key_t *ngx_jd_zone_key(ngx_jd_list_t *list);

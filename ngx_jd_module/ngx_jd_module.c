@@ -5,7 +5,8 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_module.h"
+#include "ngx_jd_zone.h"
 
 
 /* of cf->cmd_type, in blocks of this module only */

@@ -20,6 +20,7 @@
  */
 
 
+#include "ngx_jd_module.h"
 #include "ngx_jd_push.h"
 
 

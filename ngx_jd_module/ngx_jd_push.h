@@ -8,7 +8,8 @@
 #define _NGX_JD_PUSH_H_INCLUDED_
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_link.h"
+#include "ngx_jd_zone.h"
 
 
 #define NGX_JD_PUSH_WHOLE_MS     60000    /* all of a period is pushed again */

@@ -9,7 +9,7 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_link.h"
 
 #include <hiredis/async.h>
 

@@ -5,7 +5,8 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_link.h"
+#include "ngx_jd_zone.h"
 
 #include <hiredis/hiredis.h>
 #include <time.h>

@@ -5,7 +5,7 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_zone.h"
 
 #include <time.h>
 

@@ -4,7 +4,7 @@
  */
 
 
-#include "ngx_jd.h"
+#include "ngx_jd_zone.h"
 
 
 /* marks 1..15; the sweep keeps that of the published load */
