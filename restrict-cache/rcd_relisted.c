@@ -17,7 +17,7 @@ const char rcd_relisted_schema[] =
 
 _Static_assert(RCD_END_DROPPED == 2 && RCD_END_LIFTED == 4, "the index orders_left names them");
 
-enum { ST_LEFT, ST_PUT, ST_HAS, ST_BETWEEN, ST_COUNT, ST_N };
+enum { ST_LEFT, ST_PUT, ST_HAS, ST_COUNT, ST_N };
 
 static const char *const sql[ST_N] = {
     [ST_LEFT] = "SELECT number, ended, ended_at, grounds.value FROM orders JOIN grounds"
@@ -25,10 +25,16 @@ static const char *const sql[ST_N] = {
                 " AND imported = 0 AND ended_at >= ?2 ORDER BY ended_at DESC",
     [ST_PUT] = "INSERT OR REPLACE INTO relisted VALUES(?, ?, ?, ?, ?)",
     [ST_HAS] = "SELECT 1 FROM relisted WHERE number = ?",
-    [ST_BETWEEN] = "SELECT number, at, before, ended, ended_at FROM relisted"
-                   " WHERE at >= ? AND at < ? ORDER BY number",
     [ST_COUNT] = "SELECT count(*) FROM relisted",
 };
+
+typedef struct {
+    char      number[JD_ORDER_NUMBER_MAX + 1];
+    int64_t   at;
+    char      before[JD_ORDER_NUMBER_MAX + 1]; /* that had ended; may be the same number */
+    rcd_end_t ended;                           /* RCD_END_LIFTED or RCD_END_DROPPED */
+    int64_t   ended_at;
+} relisted_t;
 
 struct rcd_relisted_s {
     sqlite3_stmt *stmt[ST_N];
@@ -93,7 +99,7 @@ static int has(rcd_state_t *s, const char *number)
     return rc;
 }
 
-static int put(rcd_state_t *s, const rcd_relisted_t *r)
+static int put(rcd_state_t *s, const relisted_t *r)
 {
     sqlite3_stmt *q = s->relisted->stmt[ST_PUT];
     int had = has(s, r->number);
@@ -124,7 +130,7 @@ int rcd_relisted_note(rcd_state_t *s, const rcd_order_t *o, int64_t at)
 {
     sqlite3_stmt *q = s->relisted->stmt[ST_LEFT];
     size_t len = basis_len(o->grounds, o->grounds_len);
-    rcd_relisted_t r = {.at = at};
+    relisted_t r = {.at = at};
     int found = 0, rc;
 
     rcd_sql_blob(q, 1, o->digest, JD_DIGEST_LEN);
@@ -149,27 +155,4 @@ int rcd_relisted_note(rcd_state_t *s, const rcd_order_t *o, int64_t at)
     }
     memcpy(r.number, o->number, sizeof(r.number));
     return put(s, &r);
-}
-
-int rcd_relisted_each(rcd_state_t *s, int64_t from, int64_t until,
-                      int (*each)(void *arg, const rcd_relisted_t *r), void *arg)
-{
-    sqlite3_stmt *q = s->relisted->stmt[ST_BETWEEN];
-    rcd_relisted_t r;
-    int rc;
-
-    rcd_sql_int(q, 1, from);
-    rcd_sql_int(q, 2, until);
-    while ((rc = rcd_sql_step(s, q)) > 0) {
-        rcd_sql_col_text(q, 0, r.number, sizeof(r.number));
-        r.at = rcd_sql_col(q, 1);
-        rcd_sql_col_text(q, 2, r.before, sizeof(r.before));
-        r.ended = (rcd_end_t) rcd_sql_col(q, 3);
-        r.ended_at = rcd_sql_col(q, 4);
-        if (each(arg, &r) != 0) {
-            rcd_sql_done(q);
-            return 0;
-        }
-    }
-    return rc;
 }

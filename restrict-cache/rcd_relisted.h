@@ -25,18 +25,6 @@ int  rcd_relisted_load(rcd_state_t *s);    /* the count, also after a rollback *
  * transaction. */
 int  rcd_relisted_note(rcd_state_t *s, const rcd_order_t *o, int64_t at);
 
-typedef struct {
-    char      number[JD_ORDER_NUMBER_MAX + 1];
-    int64_t   at;
-    char      before[JD_ORDER_NUMBER_MAX + 1]; /* that had ended; may be the same number */
-    rcd_end_t ended;                           /* RCD_END_LIFTED or RCD_END_DROPPED */
-    int64_t   ended_at;
-} rcd_relisted_t;
-
-/* Orders listed again in [from, until), for the monthly report; `each` returns 0 to go on. */
-int  rcd_relisted_each(rcd_state_t *s, int64_t from, int64_t until,
-                       int (*each)(void *arg, const rcd_relisted_t *r), void *arg);
-
 /* How many there are, for status. */
 uint64_t rcd_relisted_count(const rcd_state_t *s);
 

@@ -82,7 +82,7 @@ static void counts(void **state)
 static void full_counts_nothing(void **state)
 {
     jd_cells_t c;
-    char text[16];
+    char text[16] = "";
     unsigned n;
     jd_cell_key_t order = key(JD_CELL_ORDER, 0, text), hour = key(JD_CELL_DENIED, 0, "A");
 
