@@ -66,20 +66,6 @@ void rcd_objection_close(rcd_state_t *s)
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
-/* 1 when a query bound by the number has a row, 0 when not. */
-static int any(rcd_state_t *s, int st, const char *number)
-{
-    sqlite3_stmt *q = s->objection->stmt[st];
-    int rc;
-
-    rcd_sql_text(q, 1, number);
-    rc = rcd_sql_step(s, q);
-    if (rc > 0) {
-        rcd_sql_done(q);
-    }
-    return rc;
-}
-
 /* 1 when a row was written, 0 when its ref is known. */
 static int put(rcd_state_t *s, const rcd_objection_t *o)
 {
@@ -183,7 +169,8 @@ static int close_all(rcd_state_t *s, int st, const char *number, int how, int64_
 int rcd_objection_sync(rcd_state_t *s, const char *number, int64_t at)
 {
     rcd_objection_t o = {.user = NULL, .reason = "", .ref = "", .at = at};
-    int stands = any(s, ST_STANDS, number), objects = office_objects(s, number);
+    int stands = rcd_sql_any(s, s->objection->stmt[ST_STANDS], number);
+    int objects = office_objects(s, number);
 
     if (stands < 0 || objects < 0 || stands == objects) {
         return stands < 0 || objects < 0 ? -1 : 0;
@@ -209,12 +196,12 @@ int rcd_objection_gone(rcd_state_t *s, const char *number)
     if (rcd_store_relief(s, number, &r) < 0) {
         return -1;
     }
-    return r.held ? 0 : any(s, ST_KNOWN, number);
+    return r.held ? 0 : rcd_sql_any(s, s->objection->stmt[ST_KNOWN], number);
 }
 
 int rcd_objection_known(rcd_state_t *s, const char *number)
 {
-    return any(s, ST_KNOWN, number);
+    return rcd_sql_any(s, s->objection->stmt[ST_KNOWN], number);
 }
 
 int rcd_objection_counts(rcd_state_t *s, uint64_t *office, uint64_t *operators)

@@ -85,24 +85,10 @@ static size_t basis_len(const uint8_t *value, size_t len)
     return at;
 }
 
-/* 1 when the number stands in the table, 0, or -1. */
-static int has(rcd_state_t *s, const char *number)
-{
-    sqlite3_stmt *q = s->relisted->stmt[ST_HAS];
-    int rc;
-
-    rcd_sql_text(q, 1, number);
-    rc = rcd_sql_step(s, q);
-    if (rc > 0) {
-        rcd_sql_done(q);
-    }
-    return rc;
-}
-
 static int put(rcd_state_t *s, const relisted_t *r)
 {
     sqlite3_stmt *q = s->relisted->stmt[ST_PUT];
-    int had = has(s, r->number);
+    int had = rcd_sql_any(s, s->relisted->stmt[ST_HAS], r->number);
     cJSON *fields;
 
     if (had < 0) {

@@ -46,5 +46,7 @@ void rcd_sql_col_blob(sqlite3_stmt *q, int i, uint8_t *out, size_t len);
 
 /* The one number of a bound query that has one row: 0, or -1. */
 int  rcd_sql_number(rcd_state_t *s, sqlite3_stmt *q, uint64_t *out);
+/* 1 when a query of one text has a row, 0, or -1. */
+int  rcd_sql_any(rcd_state_t *s, sqlite3_stmt *q, const char *text);
 
 #endif

@@ -249,6 +249,18 @@ int rcd_sql_number(rcd_state_t *s, sqlite3_stmt *q, uint64_t *out)
     return rc > 0 ? 0 : -1;
 }
 
+int rcd_sql_any(rcd_state_t *s, sqlite3_stmt *q, const char *text)
+{
+    int rc;
+
+    rcd_sql_text(q, 1, text);
+    rc = rcd_sql_step(s, q);
+    if (rc > 0) {
+        rcd_sql_done(q);
+    }
+    return rc;
+}
+
 /* ---- open, close, transactions --------------------------------------------------------------- */
 
 static int load_marks(rcd_state_t *s)
