@@ -165,8 +165,8 @@ done
 
 # ---- everything with real processes -------------------------------------------------------------------
 say "real nginx, Redis, daemon, office, terminals"
-# the tests wait more than they work: more of them than cores
-run_pytest all -n 6 tests/core tests/nginx tests/daemon tests/sim tests/chain
+# the tests wait more than they work: more of them than cores; those that take longest begin
+run_pytest all -n 6 tests/chain tests/daemon tests/nginx tests/sim tests/core
 
 say "coverage of C lines (sanitised build, all of the above)"
 coverage() { # coverage FOLDER OBJECTS SOURCES: gcov wants to stand where the compiler stood
