@@ -118,20 +118,31 @@ fi
 # ---- fuzz targets, while the model goes on ----------------------------------------------------------
 say "fuzz targets, a few seconds each"
 make -s -j2 BUILD="$BUILD" fuzz
-for src in tests/fuzz/fuzz_*.c; do
-    name=$(basename "$src" .c)
-    mkdir -p "$BUILD/corpus/$name"
-    seeds=
-    [ ! -d "tests/fuzz/corpus/$name" ] || seeds=tests/fuzz/corpus/$name
-    # shellcheck disable=SC2086
-    if out=$("$BUILD/fuzz/$name" -max_total_time=4 -timeout=5 -verbosity=0 -print_final_stats=1 \
-            -artifact_prefix="$BUILD/corpus/$name-" "$BUILD/corpus/$name" $seeds 2>&1); then
-        printf '%-28s %s runs\n' "$name" "$(printf '%s\n' "$out" | sed -n 's/.*number_of_executed_units: *//p')"
-        count 1 0
-    else
-        printf '%s\n' "$out" | tail -n 40
-        count 0 1
-    fi
+fuzz() { # fuzz NAME...: one after the other; NAME.failed is left behind by one that failed
+    for name; do
+        rm -f "$BUILD/fuzz/$name.failed"
+        mkdir -p "$BUILD/corpus/$name"
+        seeds=
+        [ ! -d "tests/fuzz/corpus/$name" ] || seeds=tests/fuzz/corpus/$name
+        # shellcheck disable=SC2086
+        if out=$("$BUILD/fuzz/$name" -max_total_time=4 -timeout=5 -verbosity=0 -print_final_stats=1 \
+                -artifact_prefix="$BUILD/corpus/$name-" "$BUILD/corpus/$name" $seeds 2>&1); then
+            printf '%-28s %s runs\n' "$name" "$(printf '%s\n' "$out" | sed -n 's/.*number_of_executed_units: *//p')"
+        else
+            : >"$BUILD/fuzz/$name.failed"
+            printf '%s\n' "$out" | tail -n 40
+        fi
+    done
+}
+all=$(for src in tests/fuzz/fuzz_*.c; do basename "$src" .c; done)
+# shellcheck disable=SC2046
+fuzz $(echo "$all" | sed -n '1~2p') &
+OTHER=$!
+# shellcheck disable=SC2046
+fuzz $(echo "$all" | sed -n '2~2p')
+wait "$OTHER"
+for name in $all; do
+    if [ -f "$BUILD/fuzz/$name.failed" ]; then count 0 1; else count 1 0; fi
 done
 
 # ---- unit tests: cmocka, TAP ------------------------------------------------------------------------
