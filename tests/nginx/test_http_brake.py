@@ -38,9 +38,10 @@ def brake_of(gate, measure="bus.ride"):
 
 
 def engage(gate, path="/"):
-    """One order after the other, and 80 decisions that are clear: over 20 % with the 21st. How many were denied."""
+    """One order after the other, and 80 decisions that bring none: over 20 % with the 21st. How many were denied."""
+    gate.get(path, "C0")                     # opens the window, unless the follower is just writing in the zone: then the next does
     words = [jd_status(gate.get(path, "C0"))[0]]
-    clean(gate, 80)
+    clean(gate, 79)
     words += [jd_status(gate.get(path, f"C{i}"))[0] for i in range(1, N)]
     return words.index("PASSED")
 
