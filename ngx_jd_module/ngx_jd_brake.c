@@ -15,8 +15,6 @@
 
 #include "ngx_jd_zone.h"
 
-#include <time.h>
-
 
 /* the estimate is in 1/1000 orders */
 #define NGX_JD_BRAKE_ORDER  1000
@@ -30,7 +28,6 @@ static void ngx_jd_brake_engage(ngx_jd_list_t *list, ngx_uint_t measure_bit,
     uint64_t distinct, uint64_t decided);
 static void ngx_jd_brake_keep(ngx_jd_list_t *list, ngx_uint_t measure_bit,
     int64_t since);
-static int64_t ngx_jd_brake_clock(void);
 
 
 ngx_uint_t
@@ -118,7 +115,8 @@ ngx_jd_brake_window(ngx_jd_list_t *list, ngx_uint_t measure_bit)
     bz = &list->zone->brake[measure_bit];
     brake = &list->brake[measure_bit];
 
-    now = ngx_jd_brake_clock();
+    /* seconds that go on whatever is done to the clock */
+    now = ngx_jd_zone_boot_msec() / 1000;
 
     if (now - ngx_jd_get(&bz->window) < brake->window) {
         return NGX_OK;
@@ -241,17 +239,4 @@ ngx_jd_brake_keep(ngx_jd_list_t *list, ngx_uint_t measure_bit, int64_t since)
         list->ledger->cells.head->list[list->ledger_index]
             .braked[measure_bit] = since;
     }
-}
-
-
-/* Seconds that go on whatever is done to the clock. */
-
-static int64_t
-ngx_jd_brake_clock(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_BOOTTIME, &ts);
-
-    return ts.tv_sec;
 }

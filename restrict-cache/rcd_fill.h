@@ -12,7 +12,7 @@
 
 #define RCD_FILL_BATCH   64         /* digests in one script */
 #define RCD_FILL_DEPTH   16         /* scripts in the pipeline */
-#define RCD_FILL_NS      4000000   /* building stops after */
+#define RCD_FILL_NS      4000000    /* building stops after */
 
 typedef struct {
     rcd_state_t       *s;

@@ -56,7 +56,7 @@ struct rcd_stage_s {
     char          path[RCD_DIR_MAX + 32];
     int           kept;
     uint64_t      good, refused;          /* put in since it was created */
-    int           fd;                     /* of the file, for write_back; -1 */
+    int           fd;                     /* of a file that is written, to have it on the disk; -1 */
     unsigned      unwritten;              /* rows since the last one */
 };
 
@@ -131,8 +131,10 @@ rcd_stage_t *rcd_stage_create(const char *dir, char *err, size_t err_size)
         rcd_stage_destroy(g);
         return NULL;
     }
-    if (dir[0] != '\0') {
-        g->fd = open(g->path, O_RDWR | O_CLOEXEC);
+    if (dir[0] != '\0' && (g->fd = open(g->path, O_RDWR | O_CLOEXEC)) < 0) {
+        snprintf(err, err_size, "%s: %s", g->path, strerror(errno));
+        rcd_stage_destroy(g);
+        return NULL;
     }
     return g;
 }
@@ -154,9 +156,9 @@ void rcd_stage_destroy(rcd_stage_t *g)
 
 /* ---- kept ------------------------------------------------------------------------------------ */
 
-static int sync_path(const char *path, int flags)
+static int sync_dir(const char *path)
 {
-    int fd = open(path, flags | O_CLOEXEC), rc;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
 
     if (fd < 0) {
         return -1;
@@ -182,8 +184,8 @@ int rcd_stage_keep(rcd_stage_t *g, const char *path, char *err, size_t err_size)
     if (slash != NULL) {
         *slash = '\0';
     }
-    if (sync_path(g->path, O_RDWR) != 0 || rename(g->path, path) != 0 ||
-        sync_path(slash != NULL ? dir : ".", O_RDONLY | O_DIRECTORY) != 0) {
+    if (fsync(g->fd) != 0 || rename(g->path, path) != 0 ||
+        sync_dir(slash != NULL ? dir : ".") != 0) {
         snprintf(err, err_size, "%s: %s", path, strerror(errno));
         return -1;
     }

@@ -30,8 +30,8 @@ const char rcd_stay_schema[] =
 enum {
     ST_PUT, ST_FIELD_PUT, ST_OUTBOX, ST_OUTBOX_NEXT, ST_OUTBOX_CLEAN, ST_FIELD_NEXT,
     ST_FIELD_UNTIL, ST_FIELD_GONE, ST_FIELD_KNOWN, ST_FIELD_STAYS, ST_ORDER_UNTIL, ST_ORDER_GONE,
-    ST_ORDER_KNOWN, ST_ORDER_STAYS, ST_FIELD_FOUND, ST_ORDER_FOUND, ST_END, ST_FIELDS_OF, ST_NUMBER_OF, ST_PAST, ST_COUNTS, ST_PENDING,
-    ST_EACH, ST_UNREPORTED, ST_REPORTED, ST_N
+    ST_ORDER_KNOWN, ST_ORDER_STAYS, ST_FIELD_FOUND, ST_ORDER_FOUND, ST_END, ST_FIELDS_OF,
+    ST_NUMBER_OF, ST_PAST, ST_COUNTS, ST_PENDING, ST_EACH, ST_UNREPORTED, ST_REPORTED, ST_N
 };
 
 #define OF_FIELD  "FROM stay_fields JOIN stays ON stays.id = stay WHERE field = ?"
@@ -243,7 +243,7 @@ static int audit_end(rcd_state_t *s, int64_t id, const char *number, int64_t unt
 
 /* A stay that was found in Redis before the note of who gave it is this one: it goes on under its
  * author's name. */
-static int take_found(rcd_state_t *s, const rcd_stay_t *stay, const uint8_t *field)
+static int take_found_of(rcd_state_t *s, const rcd_stay_t *stay, const uint8_t *field)
 {
     const rcd_stay_ending_t e = {.how = RCD_STAY_RENEWED, .at = stay->since, .user = stay->user,
                                  .reason = stay->reason};
@@ -254,6 +254,17 @@ static int take_found(rcd_state_t *s, const rcd_stay_t *stay, const uint8_t *fie
     rcd_sql_int(q, 3, stay->until);
     n = read_ids(s, q, &id, 1);
     return n <= 0 ? n : rcd_stay_end_id(s, id, &e) < 0 ? -1 : 0;
+}
+
+static int take_found(rcd_state_t *s, const rcd_stay_t *stay, const rcd_stay_field_t *fields,
+                      unsigned n)
+{
+    int rc = stay->number[0] != '\0' ? take_found_of(s, stay, NULL) : 0;
+
+    for (unsigned i = 0; i < n && rc == 0; i++) {
+        rc = take_found_of(s, stay, fields[i].field);
+    }
+    return rc;
 }
 
 int rcd_stay_put(rcd_state_t *s, rcd_stay_t *stay, const rcd_stay_field_t *fields, unsigned n)
@@ -274,12 +285,11 @@ int rcd_stay_put(rcd_state_t *s, rcd_stay_t *stay, const rcd_stay_field_t *field
         return 0;
     }
     stay->id = sqlite3_last_insert_rowid(s->db);
-    if (!stay->found && n == 0 && take_found(s, stay, NULL) < 0) {
+    if (!stay->found && take_found(s, stay, fields, n) < 0) {
         return -1;
     }
     for (unsigned i = 0; i < n; i++) {
-        if ((!stay->found && take_found(s, stay, fields[i].field) < 0) ||
-            put_field(s, fields[i].field, stay->id, fields[i].under) < 0) {
+        if (put_field(s, fields[i].field, stay->id, fields[i].under) < 0) {
             return -1;
         }
     }
