@@ -40,7 +40,7 @@ static size_t seal(const jd_decision_t *d, char out[JD_SEAL_TEXT_MAX])
 static void there_and_back(void **state)
 {
     jd_decision_t d = decision(), back;
-    char out[JD_SEAL_TEXT_MAX];
+    char out[JD_SEAL_TEXT_MAX] = "";             /* a token has no NUL of its own */
     size_t len = seal(&d, out);
 
     (void) state;
